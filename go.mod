@@ -1,0 +1,3 @@
+module github.com/headwatch/headwatch
+
+go 1.26

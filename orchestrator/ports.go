@@ -1,0 +1,143 @@
+package orchestrator
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/headwatch/headwatch/orchestrator/verdict"
+	"github.com/headwatch/headwatch/suites"
+)
+
+// Source is an upstream: a local mirror of its history. orchestrator/watch
+// implements it.
+type Source interface {
+	// Fetch brings the mirror up to date and says what is new since known, the
+	// newest commit that the store has (empty: nothing yet, backfill at most the
+	// configured number of commits).
+	Fetch(ctx context.Context, known string) (Update, error)
+	// TreeIDs gives the object id of each path in each commit's tree. A path that
+	// a commit lacks is absent from its map.
+	TreeIDs(ctx context.Context, commits []string, paths []string) (map[string]map[string]string, error)
+	// Export writes the given paths of a commit's tree below dir, without .git.
+	Export(ctx context.Context, commit string, paths []string, dir string) error
+	// Resolve turns a revision (hash, abbreviation, branch) into a full hash.
+	Resolve(ctx context.Context, rev string) (string, error)
+}
+
+// Update is what a fetch found.
+type Update struct {
+	Head    string
+	New     []Commit // first-parent order, oldest first
+	Dropped []string // commits that a force-push took off the line
+	Note    string   // for the log: history was rewritten, known head is missing, …
+}
+
+// Queue hands jobs to workers. orchestrator/queue implements it on JetStream.
+type Queue interface {
+	// Publish queues a job. A job that is queued or leased already stays as it is.
+	Publish(ctx context.Context, j Job) error
+	// Next waits for a job.
+	Next(ctx context.Context) (Lease, error)
+}
+
+// Lease is a job in a worker's hands. It is kept alive until Done or Return.
+type Lease interface {
+	Job() Job
+	// Done takes the job off the queue, after what it produced is stored.
+	Done(ctx context.Context) error
+	// Return gives the job back, to be handed out again after delay.
+	Return(ctx context.Context, delay time.Duration) error
+}
+
+// ErrJobDone is returned by Journal for a job whose outcome is stored already.
+var ErrJobDone = errors.New("job is done")
+
+// Journal records what a worker does. Every method is one transaction, on disk
+// when it returns, and idempotent: the same outcome twice changes nothing.
+type Journal interface {
+	// BeginBuild and BeginRun start the next attempt of a job and abandon the one
+	// before. They return ErrJobDone when the job has its outcome.
+	BeginBuild(ctx context.Context, j Job) (attempt int, err error)
+	BeginRun(ctx context.Context, j Job, host string, now time.Time) (Run, error)
+	// AddResult stores one result of a running attempt.
+	AddResult(ctx context.Context, run string, r suites.Result) error
+	// FinishRun stores the run's end and its crashes and ends the job.
+	FinishRun(ctx context.Context, r Run, crashes []Crash) error
+	// FinishBuild stores the build and ends the job.
+	FinishBuild(ctx context.Context, j Job, b Build) error
+}
+
+// Plans is what planning reads and writes.
+type Plans interface {
+	// View reads all that is known of a target on an upstream.
+	View(ctx context.Context, upstream, target string) (View, error)
+	// Apply stores a decision: selections, jobs, verdicts and regressions, in one
+	// transaction.
+	Apply(ctx context.Context, d Decision) error
+	// OpenJobs lists the jobs without an outcome, oldest first.
+	OpenJobs(ctx context.Context) ([]Job, error)
+}
+
+// Commits is what discovery reads and writes.
+type Commits interface {
+	Head(ctx context.Context, upstream string) (string, error) // empty: none yet
+	AddUpdate(ctx context.Context, upstream string, u Update) error
+	// Unresolved lists the line's commits, newest first and at most limit, whose
+	// inputs for the target are not known.
+	Unresolved(ctx context.Context, upstream, target string, limit int) ([]string, error)
+	// SetInputs stores the digest of the build inputs of each commit.
+	SetInputs(ctx context.Context, target string, inputs map[string]string) error
+}
+
+// Store is everything that the stages keep. orchestrator/store implements it.
+type Store interface {
+	Commits
+	Journal
+	Plans
+}
+
+// View is what the store knows of one target on one upstream.
+type View struct {
+	Upstream    string
+	Target      string
+	Line        []Commit          // first-parent order, oldest first; only commits whose inputs are known
+	Inputs      map[string]string // commit → build id
+	Selected    map[string]Reason // commit → why it is tested
+	Builds      map[string]Build  // build id → build with an outcome
+	BuildTries  map[string]int    // build id → builds that ended Broken
+	Tallies     map[TallyKey]verdict.Counts
+	Runs        map[RunKey]RunCounts
+	Regressions []Regression
+}
+
+// TallyKey names one case on one build on one machine. Case "boot" has a tally
+// too.
+type TallyKey struct{ Build, Machine, Case string }
+
+// RunKey names the runs of one suite in one layer on one build and machine.
+type RunKey struct {
+	Build, Machine, Suite string
+	Layer                 suites.Layer
+}
+
+// RunCounts counts finished runs. Started includes those under way and queued:
+// the next repeat's number.
+type RunCounts struct{ Finished, Broken, Planned int }
+
+// Decision is what planning decided. Everything in it is idempotent.
+type Decision struct {
+	Upstream    string
+	Target      string
+	Select      []Selection
+	Jobs        []Job
+	Verdicts    []Judgement
+	Regressions []Regression // ID 0: new; else an update
+}
+
+// Judgement is the verdict on one case of one build.
+type Judgement struct {
+	TallyKey
+	Verdict verdict.Verdict
+	Counts  verdict.Counts
+}

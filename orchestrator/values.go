@@ -1,0 +1,153 @@
+// Package orchestrator takes a commit to a verdict. It holds the domain values
+// and the stage functions, one per arrow of
+//
+//	commit → build → image → machine → run → results → verdict → regression
+//
+// Planning is a pure function of what the store holds (plan.go), so a process
+// that is killed at any instant goes on where the store says it was. Effects sit
+// behind the small interfaces of ports.go, which the packages below implement.
+package orchestrator
+
+import (
+	"time"
+
+	"github.com/headwatch/headwatch/suites"
+)
+
+// Commit is one upstream commit on the branch's first-parent line.
+type Commit struct {
+	Upstream string
+	Hash     string // full object id
+	Parent   string // first parent; empty for a root
+	Position int    // place on the first-parent line, the root is 1
+	Author   string
+	Email    string
+	Time     time.Time // committer's time
+	Subject  string
+}
+
+// Reason says why a commit is tested on a target. The zero value is invalid.
+type Reason string
+
+// Why a commit is tested.
+const (
+	ByNewest Reason = "newest" // it was the branch's head at a pass
+	ByEvery  Reason = "every"  // the upstream asks for every commit
+	BySearch Reason = "search" // a search for a culprit wants it
+	ByHand   Reason = "hand"   // somebody asked
+)
+
+// Selection is a commit chosen for testing on a target.
+type Selection struct {
+	Commit string
+	Target string
+	Reason Reason
+}
+
+// Build is a target made from a commit, identified by the digest of its inputs:
+// commits with equal inputs share a build.
+type Build struct {
+	ID       string // hex digest of the inputs
+	Target   string
+	Commit   string        // the commit that it was first made from
+	Status   suites.Status // Passed, Failed (source at fault), Broken (rig's fault)
+	Reason   string
+	Image    string // image id; empty unless Passed
+	OS       string
+	Log      string // path of the kept log below the state directory
+	Duration time.Duration
+	Finished time.Time
+}
+
+// JobKind says what a job does. The zero value is invalid.
+type JobKind string
+
+// Kinds of job.
+const (
+	BuildJob JobKind = "build"
+	RunJob   JobKind = "run"
+)
+
+// Job is one piece of work for a worker. Its ID is a function of the other
+// fields, so that planning twice makes the same job.
+type Job struct {
+	ID     string  `json:"id"` // [a-z0-9-]+, at most 100 bytes
+	Kind   JobKind `json:"kind"`
+	Commit string  `json:"commit"` // the commit to build from, or that the run is about
+	Target string  `json:"target"`
+	Build  string  `json:"build"` // inputs digest
+	// The rest is for runs.
+	Image   string       `json:"image,omitempty"`
+	Machine string       `json:"machine,omitempty"` // name in the pipeline
+	Suite   string       `json:"suite,omitempty"`
+	Layer   suites.Layer `json:"layer,omitempty"`
+	Repeat  int          `json:"repeat,omitempty"` // from 0; each is a cold boot of its own
+	Seed    uint64       `json:"seed,omitempty"`
+}
+
+// RunState says how far a run is. The zero value is invalid.
+type RunState string
+
+// States of a run.
+const (
+	RunRunning   RunState = "running"
+	RunFinished  RunState = "finished"
+	RunAbandoned RunState = "abandoned" // its worker died; another attempt took over, its results do not count
+)
+
+// Run is one suite on one machine made from one image, with a seed. (Job,
+// Attempt) is unique; ID is a digest of both.
+type Run struct {
+	ID       string // 12 hex digits
+	Job      Job
+	Attempt  int // from 1
+	State    RunState
+	Status   suites.Status // set when finished
+	Reason   string        // why, when Status is Broken
+	Started  time.Time
+	Finished time.Time
+	BootID   string
+	Kernel   string
+	Accel    string
+	Monitor  string
+	BootTime time.Duration
+	Command  string // exact command line of the virtual machine monitor
+	Host     string
+	Console  string // path of the kept console log below the state directory
+}
+
+// Crash is a crash found in a run.
+type Crash struct {
+	Run       string
+	Title     string
+	Signature string
+	Text      string
+}
+
+// RegressionState says how far a regression is. The zero value is invalid.
+type RegressionState string
+
+// States of a regression.
+const (
+	Suspected RegressionState = "open"    // bad after good; the culprit is searched
+	Located   RegressionState = "located" // the culprit is known and confirmed
+	Ranged    RegressionState = "ranged"  // no commit between can be tested: only a range is known
+)
+
+// Regression is a case that turned bad at some commit.
+type Regression struct {
+	ID         int64
+	Upstream   string
+	Target     string
+	Machine    string // empty for case "build"
+	Case       string // "suite/case", "build" or "boot"
+	State      RegressionState
+	Good       string // newest commit known good before it
+	Bad        string // oldest commit known bad
+	Culprit    string // set when located
+	Confidence float64
+	Reason     string // what the failing case said first
+	Run        string // a failing run; empty for case "build"
+	Opened     time.Time
+	Closed     time.Time // when it was located or ranged; zero while open
+}

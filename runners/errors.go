@@ -1,0 +1,37 @@
+package runners
+
+import "fmt"
+
+// BuildError says that the source does not build: the commit is bad for the
+// case "build" and untestable for every other.
+type BuildError struct {
+	Reason string // the first error, with its file and line
+}
+
+func (e *BuildError) Error() string { return e.Reason }
+
+// BootError says that the kernel did not reach the agent. The commit is bad for
+// the case "boot" and untestable for every other.
+type BootError struct {
+	Title  string // what the console showed: a crash's title, or where boot stopped
+	Reason string // what was waited for, and how long
+}
+
+func (e *BootError) Error() string { return fmt.Sprintf("%s: %s", e.Title, e.Reason) }
+
+// InfraError is a fault of the rig. Op says what was being done, Hint what the
+// user can do about it.
+type InfraError struct {
+	Op   string
+	Err  error
+	Hint string
+}
+
+func (e *InfraError) Error() string {
+	if e.Hint == "" {
+		return fmt.Sprintf("%s: %v", e.Op, e.Err)
+	}
+	return fmt.Sprintf("%s: %v; %s", e.Op, e.Err, e.Hint)
+}
+
+func (e *InfraError) Unwrap() error { return e.Err }

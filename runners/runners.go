@@ -1,0 +1,161 @@
+// Package runners says what a builder and a runner must offer: Builder turns a
+// source into an image, Runner boots an image into a Machine. The packages
+// below this one implement them; this package imports nothing of the project.
+//
+// Every failure is either the kernel's (BuildError, BootError) or the rig's
+// (anything else). What nobody classified is the rig's.
+package runners
+
+import (
+	"context"
+	"io"
+	"time"
+)
+
+// Recipe says what to build. It is plain data, so that it can be hashed: two
+// equal recipes over equal trees make equal images.
+type Recipe struct {
+	OS     string // "linux" or "freebsd"
+	Arch   string // "amd64" or "arm64"
+	Source string // "package" (a distribution's kernel), "tree" or "artifacts"
+	// Kernel selects the packaged kernel: "cloud" or "generic" for the newest
+	// unpacked by set-up, or the path of a folder that holds boot/ and lib/modules/.
+	Kernel    string
+	Config    string   // kernel configuration, for Source "tree"
+	Fragments []string // lines added to it
+	World     bool     // userland too, not the kernel only
+	Overlay   string   // folder of the commit's tree that configures the guest; see runners/build
+	Cmdline   []string // kernel arguments of the target, before the overlay's
+	Modules   []string // modules of the target, before the overlay's
+}
+
+// Builder makes images.
+type Builder interface {
+	// Inputs says what Build would read: the paths of the commit's tree and a
+	// salt that covers everything else (recipe, kernel package, agent, version of
+	// the builder). The digest of both identifies a build.
+	Inputs(ctx context.Context, r Recipe) (paths []string, salt string, err error)
+	// Build makes an image from the tree exported at dir (only the paths that
+	// Inputs named) and stores it. A *BuildError says that the source is at
+	// fault; any other error is the rig's. What the tools print goes to log.
+	Build(ctx context.Context, r Recipe, dir string, log io.Writer) (Image, error)
+	// Open verifies an image's artifacts and lays them out in dir.
+	Open(ctx context.Context, id string, dir string) (Bootable, error)
+}
+
+// Image is a bootable result of a build.
+type Image struct {
+	ID   string // "sha256:" + hex digest of the manifest
+	OS   string
+	Arch string
+	Size int64 // bytes of all artifacts, uncompressed
+}
+
+// Bootable is an image laid out in a folder, ready for a Runner.
+type Bootable struct {
+	Image   Image
+	Kernel  string // path of the kernel, for direct boot
+	Initrd  string // path of the initial RAM file system; empty: none
+	Cmdline string // kernel arguments; the runner adds the console's
+	Disk    string // path of a raw disk image; empty: none
+}
+
+// Spec says what machine an image is booted on.
+type Spec struct {
+	SMP     int    // virtual CPUs, at least 1
+	Memory  int    // MiB
+	NICs    []NIC  // empty: none
+	Accel   string // "auto", "kvm" or "tcg"
+	Control string // agent channel: "virtio" (default) or "serial", the second UART
+	Dir     string // folder of this machine's sockets and logs; the caller removes it
+	// ConsoleLog receives the console as it arrives. Never nil.
+	ConsoleLog Console
+	// BootTimeout bounds the time from power-on to the agent's first answer, on a
+	// host whose emulation is as slow as the runner measured it to be.
+	BootTimeout time.Duration
+	ExtraArgs   []string // further arguments for the virtual machine monitor
+}
+
+// NIC is how a machine is attached: a device model and a link.
+type NIC struct {
+	Model string // "virtio-net", "e1000", "e1000e", "vmxnet3", …
+	Link  string // "user"; "wire", "tap" and "vfio" come with runners/nic
+	MAC   string // empty: chosen from the machine's place in the list
+}
+
+// Console takes what the kernel says and finds crashes in it.
+type Console interface {
+	io.Writer
+	Crashes() []Crash
+	// Tail returns the last n bytes said.
+	Tail(n int) string
+}
+
+// Crash is a panic, trap, hang or lock-order report found on the console.
+type Crash struct {
+	Title     string // one line, made of the report's own words
+	Signature string // hex digest of the title and top frames, stable across boots
+	Text      string // the report as printed
+	Fatal     bool   // the kernel cannot go on; false for warnings
+}
+
+// Runner boots images.
+type Runner interface {
+	// Boot starts a machine and returns when its agent has answered. It returns a
+	// *BootError when the kernel did not get there; any other error is the rig's.
+	Boot(ctx context.Context, b Bootable, s Spec) (Machine, error)
+	// Command is the exact command line that Boot would run, quoted for a shell.
+	Command(b Bootable, s Spec) string
+}
+
+// Machine is a running guest. It satisfies suites.Guest. One owner uses it and
+// ends it with Close; Call is safe for concurrent use.
+type Machine interface {
+	OS() string
+	CPUs() int
+	Call(ctx context.Context, op string, args, result any) error
+	Crashes() []string
+	PowerOff(ctx context.Context) error
+	Facts() Facts
+	// Done is closed when the guest is gone, for whatever reason.
+	Done() <-chan struct{}
+	// Close ends the machine if it still runs, waits for every process and
+	// goroutine of it, and reports how it ended.
+	Close() (Exit, error)
+}
+
+// Facts are what a machine knows of itself once the agent has answered.
+type Facts struct {
+	BootID   string        // drawn by the kernel or the agent at boot; new in every boot
+	Kernel   string        // release, as uname prints it
+	Accel    string        // "kvm" or "tcg"
+	Monitor  string        // version of the virtual machine monitor
+	BootTime time.Duration // power-on to the agent's first answer
+	Command  string        // exact command line, quoted for a shell
+}
+
+// Exit says how a machine ended. The zero value is invalid.
+type Exit int
+
+// How a machine ends.
+const (
+	_             Exit = iota
+	ExitPowerOff       // clean: the agent's end marker, then the guest's own power-off
+	ExitGuest          // the guest ended (reset, shutdown, triple fault) without the marker
+	ExitKilled         // we ended it
+	ExitMonitor        // the virtual machine monitor died: the rig's fault
+)
+
+func (e Exit) String() string {
+	switch e {
+	case ExitPowerOff:
+		return "power-off"
+	case ExitGuest:
+		return "guest ended without the end marker"
+	case ExitKilled:
+		return "killed"
+	case ExitMonitor:
+		return "virtual machine monitor died"
+	}
+	return "invalid exit"
+}

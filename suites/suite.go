@@ -1,0 +1,81 @@
+// Package suites says what a suite, a case and a result are, and what a case
+// needs of a guest. It holds the result words of the whole project.
+//
+// Cases are host code: they ask the guest's agent for small operations and judge
+// what comes back, because the host also holds the wire, the console and QMP.
+// Each suite lives in a package of its own below this one, with the operations
+// it needs inside the guest in a package guest/ beside it. This package imports
+// nothing of the project: a machine of runners/ satisfies Guest unseen.
+package suites
+
+import (
+	"context"
+	"encoding/json"
+	"math/rand/v2"
+	"time"
+)
+
+// Guest is a booted machine as a case sees it.
+type Guest interface {
+	// OS is "linux" or "freebsd".
+	OS() string
+	// CPUs is the number of virtual CPUs the machine was given.
+	CPUs() int
+	// Call performs one operation of the agent. args is marshalled to JSON and
+	// the answer is unmarshalled into result (nil discards it). When the guest's
+	// kernel refused (a system call failed), the error has a method
+	// KernelRefused() string; any other error is the rig's.
+	Call(ctx context.Context, op string, args, result any) error
+	// Crashes lists the titles of the crashes found on the console so far.
+	Crashes() []string
+	// PowerOff asks the agent for a clean power-off and waits for it. It returns
+	// nil only when the guest ended by itself, as a power-off, with its end
+	// marker received. An error with KernelRefused means that the kernel did not
+	// manage; any other is the rig's.
+	PowerOff(ctx context.Context) error
+}
+
+// Suite is a group of cases that share a machine. Cases run in order on it.
+type Suite struct {
+	Name    string
+	Summary string
+	Cases   []Case
+}
+
+// Case is one check.
+type Case struct {
+	Name     string   // unique in its suite, [a-z0-9_]+
+	Layer    Layer    // the layer in which it runs
+	OSes     []string // empty: every OS
+	Requires []string // what the machine must offer: "kvm", "smp>=2"
+	Summary  string   // one line
+	Timeout  time.Duration
+	// Run returns nil when the case passed; an error of Failf when the kernel is
+	// at fault, of Skipf when the case cannot run here. An error with
+	// KernelRefused is the kernel's fault too. Anything else is the rig's: broken.
+	Run func(ctx context.Context, t *T) error
+}
+
+// T is what a case works with.
+type T struct {
+	Guest Guest
+	Rand  *rand.Rand // seeded by the run's seed and the case's name
+	// Metrics collects what the case measured. Names are [a-z0-9_]+ and end in
+	// their unit: completion_s, rate_bytes_per_s.
+	Metrics map[string]float64
+}
+
+// Result is what a case said in one run.
+type Result struct {
+	Case     string             // "suite/case"
+	Status   Status             //
+	Reason   string             // empty for passed
+	Duration time.Duration      //
+	Metrics  map[string]float64 //
+}
+
+// Operation is one thing that the agent can do for a case. It runs inside the
+// guest. args is JSON as the case sent it. A returned error that wraps a
+// syscall.Errno reaches the case as the kernel's refusal; any other as the
+// agent's own fault.
+type Operation func(ctx context.Context, args json.RawMessage) (any, error)
