@@ -139,11 +139,11 @@ type Exit int
 
 // How a machine ends.
 const (
-	_             Exit = iota
-	ExitPowerOff       // clean: the agent's end marker, then the guest's own power-off
-	ExitGuest          // the guest ended (reset, shutdown, triple fault) without the marker
-	ExitKilled         // we ended it
-	ExitMonitor        // the virtual machine monitor died: the rig's fault
+	_            Exit = iota
+	ExitPowerOff      // clean: the agent's end marker, then the guest's own power-off
+	ExitGuest         // the guest ended (reset, shutdown, triple fault) without the marker
+	ExitKilled        // we ended it
+	ExitMonitor       // the virtual machine monitor died: the rig's fault
 )
 
 func (e Exit) String() string {

@@ -1,0 +1,105 @@
+// Package pipeline reads pipelines.yaml: what is followed, what is built from
+// it, on which machines it boots and which suites run. It is pure but for the
+// reading of the file, and imports nothing of the project but the result words.
+package pipeline
+
+import (
+	"time"
+
+	"github.com/headwatch/headwatch/suites"
+)
+
+// File is a whole pipelines.yaml, valid and with defaults filled in. Names are
+// the keys of the maps in the file; each value repeats its own.
+type File struct {
+	Path      string // as given; "(built-in)" for the embedded default
+	Upstreams map[string]Upstream
+	Targets   map[string]Target
+	Machines  map[string]Machine
+	Layers    map[suites.Layer]Layer
+	Matrix    []Entry
+	Schedules map[string]Schedule
+	Notify    map[string]Sink
+}
+
+// Upstream is a followed repository and branch. Exactly one of GitHub and Git is
+// set.
+type Upstream struct {
+	Name     string
+	GitHub   string        // "owner/name"
+	Git      string        // any URL or path that git understands
+	Branch   string        // default "main"
+	Poll     time.Duration // at least 1s, default 5m
+	Commits  string        // "newest" (default): a pass tests the head; "every": each commit
+	Backfill int           // commits taken at the first look, default 1
+}
+
+// Target is what is built from a commit.
+type Target struct {
+	Name      string
+	OS        string // "linux" or "freebsd"
+	Arch      string // "amd64" or "arm64"
+	Source    string // "package", "tree" or "artifacts"
+	Kernel    string // source package: "cloud", "generic" or a folder's path
+	Config    string // source tree: GENERIC, MINIMAL, …
+	Fragments []string
+	World     bool
+	Boot      string   // "direct" or "loader"; default by OS
+	Overlay   string   // folder of the tree that configures the guest
+	Cmdline   []string // kernel arguments
+	Modules   []string // modules loaded at boot
+}
+
+// Machine is what an image boots on.
+type Machine struct {
+	Name    string
+	SMP     int    // default 2
+	Memory  int    // MiB; written as "512M" or "2G"; default 512M
+	Accel   string // "auto" (default), "kvm" or "tcg"
+	Control string // "virtio" (default) or "serial"
+	NICs    []NIC
+}
+
+// NIC is a device model on a link: "virtio-net" or "e1000@user".
+type NIC struct {
+	Model string
+	Link  string // default "user"
+}
+
+// Layer says which suites run in a layer, for how long and how often.
+type Layer struct {
+	Layer   suites.Layer
+	Suites  []string
+	Timeout time.Duration // of one run, default 10m
+	Repeat  int           // runs per image and machine, default 1
+}
+
+// Entry is one block of the matrix: every target of every upstream on every
+// machine in every layer.
+type Entry struct {
+	Upstreams []string
+	Targets   []string
+	Machines  []string
+	Layers    []suites.Layer // from the bottom up
+}
+
+// Schedule starts a pass by the clock.
+type Schedule struct {
+	Name      string
+	Cron      string // five fields, local time
+	Upstreams []string
+	Layers    []suites.Layer // empty: all of the matrix
+}
+
+// Sink is where notifications go. Exactly one field besides Name is set.
+type Sink struct {
+	Name    string
+	Mail    string
+	Webhook string
+}
+
+// Cell is one point of the matrix: a target of an upstream on a machine.
+type Cell struct {
+	Upstream, Target, Machine string
+	Layers                    []suites.Layer // from the bottom up
+}
