@@ -39,6 +39,9 @@ type Queue interface {
 	Publish(ctx context.Context, j Job) error
 	// Next waits for a job.
 	Next(ctx context.Context) (Lease, error)
+	// Rebuild makes the queue hold exactly these jobs, none of them leased: what
+	// the owner of a state directory does at start, since the store is the truth.
+	Rebuild(ctx context.Context, jobs []Job) error
 }
 
 // Lease is a job in a worker's hands. It is kept alive until Done or Return.
@@ -75,6 +78,9 @@ type Plans interface {
 	// Apply stores a decision: selections, jobs, verdicts and regressions, in one
 	// transaction.
 	Apply(ctx context.Context, d Decision) error
+	// Evidence names the first finished run in which a case failed, and what it
+	// said; empty when there is none.
+	Evidence(ctx context.Context, k TallyKey) (run, reason string, err error)
 	// OpenJobs lists the jobs without an outcome, oldest first.
 	OpenJobs(ctx context.Context) ([]Job, error)
 }

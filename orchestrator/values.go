@@ -129,9 +129,10 @@ type RegressionState string
 
 // States of a regression.
 const (
-	Suspected RegressionState = "open"    // bad after good; the culprit is searched
-	Located   RegressionState = "located" // the culprit is known and confirmed
-	Ranged    RegressionState = "ranged"  // no commit between can be tested: only a range is known
+	Suspected RegressionState = "open"      // bad after good; the culprit is searched
+	Located   RegressionState = "located"   // the culprit is known and confirmed
+	Ranged    RegressionState = "ranged"    // no commit between can be tested: only a range is known
+	Withdrawn RegressionState = "withdrawn" // more runs did not bear it out
 )
 
 // Regression is a case that turned bad at some commit.
@@ -149,5 +150,5 @@ type Regression struct {
 	Reason     string // what the failing case said first
 	Run        string // a failing run; empty for case "build"
 	Opened     time.Time
-	Closed     time.Time // when it was located or ranged; zero while open
+	Closed     time.Time // when it left the state open; zero while open
 }

@@ -1,0 +1,92 @@
+package orchestrator
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/headwatch/headwatch/orchestrator/pipeline"
+	"github.com/headwatch/headwatch/runners"
+)
+
+// recipe is a target as a builder reads it.
+func recipe(t pipeline.Target) runners.Recipe {
+	return runners.Recipe{
+		OS: t.OS, Arch: t.Arch, Source: t.Source, Kernel: t.Kernel, Config: t.Config,
+		Fragments: t.Fragments, World: t.World, Overlay: t.Overlay, Cmdline: t.Cmdline, Modules: t.Modules,
+	}
+}
+
+// spec is a machine as a runner reads it.
+func spec(m pipeline.Machine, dir string, console runners.Console, boot time.Duration) runners.Spec {
+	s := runners.Spec{
+		SMP: m.SMP, Memory: m.Memory, Accel: m.Accel, Control: m.Control,
+		Dir: dir, ConsoleLog: console, BootTimeout: boot,
+	}
+	for _, n := range m.NICs {
+		s.NICs = append(s.NICs, runners.NIC{Model: n.Model, Link: n.Link})
+	}
+	return s
+}
+
+// Discovery finds new commits and what they would build.
+type Discovery struct {
+	Store   Commits
+	Builder runners.Builder
+	Log     *slog.Logger
+}
+
+// resolveBatch bounds how many commits' inputs are computed at once.
+const resolveBatch = 500
+
+// Discover fetches an upstream, stores its new commits and computes the inputs
+// of each commit for each target, so that equal commits share a build before
+// anything is built.
+func (d Discovery) Discover(ctx context.Context, upstream string, src Source, targets []pipeline.Target) (Update, error) {
+	known, err := d.Store.Head(ctx, upstream)
+	if err != nil {
+		return Update{}, err
+	}
+	u, err := src.Fetch(ctx, known)
+	if err != nil {
+		return Update{}, fmt.Errorf("fetch upstream %s: %w", upstream, err)
+	}
+	if u.Note != "" {
+		d.Log.Warn(u.Note, "upstream", upstream)
+	}
+	if err := d.Store.AddUpdate(ctx, upstream, u); err != nil {
+		return Update{}, err
+	}
+	for _, t := range targets {
+		if err := d.resolve(ctx, upstream, src, t); err != nil {
+			return Update{}, fmt.Errorf("inputs of %s: %w", t.Name, err)
+		}
+	}
+	return u, nil
+}
+
+// resolve computes the build inputs of every commit that has none yet.
+func (d Discovery) resolve(ctx context.Context, upstream string, src Source, t pipeline.Target) error {
+	paths, salt, err := d.Builder.Inputs(ctx, recipe(t))
+	if err != nil {
+		return err
+	}
+	for {
+		commits, err := d.Store.Unresolved(ctx, upstream, t.Name, resolveBatch)
+		if err != nil || len(commits) == 0 {
+			return err
+		}
+		trees, err := src.TreeIDs(ctx, commits, paths)
+		if err != nil {
+			return err
+		}
+		inputs := make(map[string]string, len(commits))
+		for _, c := range commits {
+			inputs[c] = BuildID(t.Name+"\n"+salt, paths, trees[c])
+		}
+		if err := d.Store.SetInputs(ctx, t.Name, inputs); err != nil {
+			return err
+		}
+	}
+}

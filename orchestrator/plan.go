@@ -1,0 +1,242 @@
+package orchestrator
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/headwatch/headwatch/orchestrator/pipeline"
+	"github.com/headwatch/headwatch/orchestrator/verdict"
+	"github.com/headwatch/headwatch/suites"
+)
+
+// Names of the cases that every commit has without any suite.
+const (
+	CaseBuild = "build"
+	CaseBoot  = "boot"
+)
+
+const (
+	// buildTries bounds how often a build that the rig broke is tried again.
+	buildTries = 3
+	// brokenRuns bounds the infra errors of one suite on one image.
+	brokenRuns = 3
+	// confirmBoots is how many cold boots must confirm the culprit and its parent
+	// each before anybody is accused.
+	confirmBoots = 5
+)
+
+// Planner decides what is to be done next. It is pure: the same view gives the
+// same decision, and a decision that was carried out already gives nothing new.
+type Planner struct {
+	Cells  []pipeline.Cell
+	Layers map[suites.Layer]pipeline.Layer
+	Suites []suites.Suite
+	Every  map[string]bool // upstreams of which each commit is tested, not the newest only
+}
+
+// Plan turns what is known of a target into what to do: verdicts from counts,
+// regressions from verdicts, commits to test from regressions, jobs from all.
+func (p Planner) Plan(v View) Decision {
+	d := Decision{Upstream: v.Upstream, Target: v.Target}
+	cells := p.cells(v)
+	d.Verdicts = judge(v)
+	d.Regressions, d.Select = regress(v, cells, p.Suites, d.Verdicts)
+	if p.Every[v.Upstream] {
+		d.Select = append(d.Select, unselected(v)...)
+	}
+	confirm := toConfirm(v, d.Regressions)
+	seen := map[string]bool{}
+	for _, c := range v.Line {
+		id := v.Inputs[c.Hash]
+		if !selected(v, d.Select, c.Hash) || seen[id] {
+			continue
+		}
+		seen[id] = true
+		b, built := v.Builds[id]
+		if !built || b.Status != suites.Passed {
+			if !built || (b.Status == suites.Broken && v.BuildTries[id] < buildTries) {
+				d.Jobs = append(d.Jobs, buildJob(c.Hash, v.Target, id, v.BuildTries[id]))
+			}
+			continue
+		}
+		for _, cell := range cells {
+			d.Jobs = append(d.Jobs, p.runJobs(v, c.Hash, b, cell, confirm)...)
+		}
+	}
+	return d
+}
+
+func (p Planner) cells(v View) []pipeline.Cell {
+	var out []pipeline.Cell
+	for _, c := range p.Cells {
+		if c.Upstream == v.Upstream && c.Target == v.Target {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+func unselected(v View) []Selection {
+	var out []Selection
+	for _, c := range v.Line {
+		if _, ok := v.Selected[c.Hash]; !ok {
+			out = append(out, Selection{Commit: c.Hash, Target: v.Target, Reason: ByEvery})
+		}
+	}
+	return out
+}
+
+func selected(v View, more []Selection, commit string) bool {
+	if _, ok := v.Selected[commit]; ok {
+		return true
+	}
+	return slices.ContainsFunc(more, func(s Selection) bool { return s.Commit == commit })
+}
+
+// runJobs walks the layers of a cell from the bottom up and stops at the first
+// that has not passed: a layer starts only when the one below passed.
+func (p Planner) runJobs(v View, commit string, b Build, cell pipeline.Cell, confirm map[TallyKey]bool) []Job {
+	var jobs []Job
+	for _, layer := range cell.Layers {
+		passed := true
+		for _, name := range p.Layers[layer].Suites {
+			key := RunKey{Build: b.ID, Machine: cell.Machine, Suite: name, Layer: layer}
+			cases := p.caseNames(name, layer)
+			want := p.wanted(v, key, cases, confirm)
+			jobs = append(jobs, newRuns(v, commit, b, key, want)...)
+			passed = passed && layerPassed(v, key, cases)
+		}
+		if !passed {
+			break
+		}
+	}
+	return jobs
+}
+
+// caseNames lists the cases of a suite in a layer, "boot" first.
+func (p Planner) caseNames(suite string, layer suites.Layer) []string {
+	names := []string{CaseBoot}
+	for _, s := range p.Suites {
+		if s.Name != suite {
+			continue
+		}
+		for _, c := range s.Cases {
+			if c.Layer == layer {
+				names = append(names, s.Name+"/"+c.Name)
+			}
+		}
+	}
+	return names
+}
+
+// wanted is how many conclusive runs a suite should have on a build: the
+// pipeline's repeat, more while a case is undecided, and enough cold boots for a
+// case that is about to accuse somebody.
+func (p Planner) wanted(v View, key RunKey, cases []string, confirm map[TallyKey]bool) int {
+	told := v.Runs[key].Finished - v.Runs[key].Broken
+	want := max(1, p.Layers[key.Layer].Repeat)
+	for _, name := range cases {
+		tally := TallyKey{Build: key.Build, Machine: key.Machine, Case: name}
+		if told > 0 {
+			if _, more := verdict.Judge(v.Tallies[tally]); more > 0 {
+				want = max(want, told+more)
+			}
+		}
+		if confirm[tally] {
+			want = max(want, confirmBoots)
+		}
+	}
+	return want
+}
+
+// newRuns makes the runs that are missing. Each repeat has a number, and so an
+// id, of its own.
+func newRuns(v View, commit string, b Build, key RunKey, want int) []Job {
+	n := v.Runs[key]
+	if n.Broken >= brokenRuns {
+		return nil
+	}
+	missing := want - (n.Planned - n.Broken)
+	var jobs []Job
+	for i := range max(0, missing) {
+		j := Job{
+			Kind: RunJob, Commit: commit, Target: b.Target, Build: b.ID, Image: b.Image,
+			Machine: key.Machine, Suite: key.Suite, Layer: key.Layer, Repeat: n.Planned + i,
+		}
+		j.ID = fmt.Sprintf("run-%s-%s-%s-%s-%d", b.ID[:min(16, len(b.ID))], j.Machine, j.Suite, j.Layer, j.Repeat)
+		j.Seed = seedOf(j.ID)
+		jobs = append(jobs, j)
+	}
+	return jobs
+}
+
+// seedOf draws a run's seed from its identity, so that the same plan gives the
+// same seeds.
+func seedOf(id string) uint64 {
+	sum := sha256.Sum256([]byte(id))
+	return binary.BigEndian.Uint64(sum[:8]) >> 1 // fits SQLite's signed integers
+}
+
+func buildJob(commit, target, build string, try int) Job {
+	id := fmt.Sprintf("build-%s-%s", build[:min(16, len(build))], target)
+	if try > 0 {
+		id = fmt.Sprintf("%s-%d", id, try)
+	}
+	return Job{ID: id, Kind: BuildJob, Commit: commit, Target: target, Build: build}
+}
+
+// layerPassed says whether every case of a suite was judged and none is bad.
+func layerPassed(v View, key RunKey, cases []string) bool {
+	for _, name := range cases {
+		got, _ := verdict.Judge(v.Tallies[TallyKey{Build: key.Build, Machine: key.Machine, Case: name}])
+		if got == verdict.Bad || got == "" || (name == CaseBoot && got != verdict.Good) {
+			return false
+		}
+	}
+	return true
+}
+
+// judge gives every tally its verdict, and each build one for the case "build".
+func judge(v View) []Judgement {
+	var out []Judgement
+	for key, c := range v.Tallies {
+		if got, _ := verdict.Judge(c); got != "" {
+			out = append(out, Judgement{TallyKey: key, Verdict: got, Counts: c})
+		}
+	}
+	for id, b := range v.Builds {
+		j := Judgement{TallyKey: TallyKey{Build: id, Case: CaseBuild}}
+		switch {
+		case b.Status == suites.Passed:
+			j.Verdict, j.Counts = verdict.Good, verdict.Counts{Passed: 1}
+		case b.Status == suites.Failed:
+			// A compiler's answer does not vary: one is enough.
+			j.Verdict, j.Counts = verdict.Bad, verdict.Counts{Failed: 1}
+		case v.BuildTries[id] >= buildTries:
+			j.Verdict, j.Counts = verdict.Skip, verdict.Counts{Broken: v.BuildTries[id]}
+		default:
+			continue
+		}
+		out = append(out, j)
+	}
+	slices.SortFunc(out, func(a, b Judgement) int {
+		return cmp.Or(strings.Compare(a.Build, b.Build), strings.Compare(a.Machine, b.Machine), strings.Compare(a.Case, b.Case))
+	})
+	return out
+}
+
+// BuildID is the digest of a build's inputs: what the builder reads besides the
+// tree (salt) and the object ids of the paths that it reads from it.
+func BuildID(salt string, paths []string, ids map[string]string) string {
+	h := sha256.New()
+	fmt.Fprintf(h, "headwatch build 1\n%s\n", salt)
+	for _, p := range slices.Sorted(slices.Values(paths)) {
+		fmt.Fprintf(h, "%q %q\n", p, ids[p])
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}

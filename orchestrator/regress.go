@@ -1,0 +1,236 @@
+package orchestrator
+
+import (
+	"slices"
+
+	"github.com/headwatch/headwatch/orchestrator/bisect"
+	"github.com/headwatch/headwatch/orchestrator/pipeline"
+	"github.com/headwatch/headwatch/orchestrator/verdict"
+	"github.com/headwatch/headwatch/suites"
+)
+
+// series is one case on one machine.
+type series struct{ machine, name string }
+
+// regress finds the places where a case turned bad, and says which commit each
+// search wants tested next.
+func regress(v View, cells []pipeline.Cell, all []suites.Suite, verdicts []Judgement) ([]Regression, []Selection) {
+	known := map[TallyKey]verdict.Verdict{}
+	for _, j := range verdicts {
+		known[j.TallyKey] = j.Verdict
+	}
+	var regs []Regression
+	var sel []Selection
+	held := map[int64]bool{}
+	for _, s := range allSeries(cells, all) {
+		line := statesOf(v, s, known)
+		for _, t := range turns(line) {
+			r, probe := follow(v, s, line, t)
+			if r == nil {
+				continue
+			}
+			held[r.ID] = true
+			regs = append(regs, *r)
+			if probe != "" {
+				sel = append(sel, Selection{Commit: probe, Target: v.Target, Reason: BySearch})
+			}
+		}
+	}
+	for _, r := range v.Regressions {
+		if r.State == Suspected && !held[r.ID] {
+			r.State = Withdrawn
+			regs = append(regs, r)
+		}
+	}
+	return regs, sel
+}
+
+func allSeries(cells []pipeline.Cell, all []suites.Suite) []series {
+	out := []series{{name: CaseBuild}}
+	for _, cell := range cells {
+		out = append(out, series{cell.Machine, CaseBoot})
+		for _, s := range all {
+			for _, c := range s.Cases {
+				if slices.Contains(cell.Layers, c.Layer) {
+					out = append(out, series{cell.Machine, s.Name + "/" + c.Name})
+				}
+			}
+		}
+	}
+	return out
+}
+
+func statesOf(v View, s series, known map[TallyKey]verdict.Verdict) []bisect.Point {
+	points := make([]bisect.Point, len(v.Line))
+	for i, c := range v.Line {
+		id := v.Inputs[c.Hash]
+		points[i].Build = id
+		switch known[TallyKey{Build: id, Machine: s.machine, Case: s.name}] {
+		case verdict.Good:
+			points[i].State = bisect.Good
+		case verdict.Bad:
+			points[i].State = bisect.Bad
+		case verdict.Skip:
+			points[i].State = bisect.Untestable
+		default:
+			points[i].State = stateFromBuild(v, s, id, known)
+		}
+	}
+	return points
+}
+
+// stateFromBuild says what a commit without a verdict of its own can still be
+// told to be: one that does not build or boot is untestable for every other case.
+func stateFromBuild(v View, s series, id string, known map[TallyKey]verdict.Verdict) bisect.State {
+	if s.name == CaseBuild {
+		return bisect.Unknown
+	}
+	build := known[TallyKey{Build: id, Case: CaseBuild}]
+	boot := known[TallyKey{Build: id, Machine: s.machine, Case: CaseBoot}]
+	if build == verdict.Bad || build == verdict.Skip {
+		return bisect.Untestable
+	}
+	if s.name != CaseBoot && (boot == verdict.Bad || boot == verdict.Skip) {
+		return bisect.Untestable
+	}
+	return bisect.Unknown
+}
+
+// turn is a good commit and the next one on the line known to be bad.
+type turn struct{ good, bad int }
+
+// turns lists where a line goes from good to bad, with no verdict between.
+func turns(line []bisect.Point) []turn {
+	var out []turn
+	good := -1
+	for i, p := range line {
+		switch p.State {
+		case bisect.Good:
+			good = i
+		case bisect.Bad:
+			if good >= 0 {
+				out = append(out, turn{good, i})
+			}
+			good = -1
+		}
+	}
+	return out
+}
+
+// follow takes one turn a step further: probe between, confirm both ends, or
+// settle. It returns nil when there is nothing to say that is not stored.
+func follow(v View, s series, line []bisect.Point, t turn) (r *Regression, probe string) {
+	reg := Regression{Upstream: v.Upstream, Target: v.Target, Machine: s.machine, Case: s.name, State: Suspected}
+	if old := enclosing(v, s, t); old != nil {
+		if old.State != Suspected {
+			return nil, ""
+		}
+		reg = *old
+	}
+	reg.Good, reg.Bad = v.Line[t.good].Hash, v.Line[t.bad].Hash
+	step := bisect.Next(line[t.good : t.bad+1])
+	switch step.Kind {
+	case bisect.Probe:
+		return &reg, v.Line[t.good+step.At].Hash
+	case bisect.Ranged:
+		reg.State = Ranged
+	case bisect.Found:
+		reg.Good, reg.Bad = v.Line[t.good+step.Good].Hash, v.Line[t.good+step.At].Hash
+		if s.name == CaseBuild || confirmed(v, s, reg) {
+			reg.State = Located
+			reg.Culprit = reg.Bad
+			reg.Confidence = bisect.Confidence(tallies(v, s, reg))
+		}
+	}
+	return &reg, ""
+}
+
+// enclosing finds the stored regression that a turn belongs to: the same case,
+// and the turn within its range.
+func enclosing(v View, s series, t turn) *Regression {
+	at := map[string]int{}
+	for i, c := range v.Line {
+		at[c.Hash] = i
+	}
+	for i, r := range v.Regressions {
+		if r.Machine != s.machine || r.Case != s.name {
+			continue
+		}
+		good, okGood := at[r.Good]
+		bad, okBad := at[r.Bad]
+		if okGood && okBad && max(good, t.good) < min(bad, t.bad) {
+			return &v.Regressions[i]
+		}
+	}
+	return nil
+}
+
+// confirmed says whether culprit and parent each had their cold boots.
+func confirmed(v View, s series, r Regression) bool {
+	for _, c := range []string{r.Good, r.Bad} {
+		n := v.Tallies[TallyKey{Build: v.Inputs[c], Machine: s.machine, Case: s.name}]
+		if n.Passed+n.Failed < confirmBoots {
+			return false
+		}
+	}
+	return true
+}
+
+// toConfirm names the cases that need more cold boots before their regression
+// can be laid at anybody's door: those whose range is down to one step.
+func toConfirm(v View, regs []Regression) map[TallyKey]bool {
+	at := map[string]int{}
+	for i, c := range v.Line {
+		at[c.Hash] = i
+	}
+	out := map[TallyKey]bool{}
+	for _, r := range regs {
+		if r.State != Suspected || r.Case == CaseBuild || at[r.Bad] != at[r.Good]+1 {
+			continue
+		}
+		for _, c := range []string{r.Good, r.Bad} {
+			out[TallyKey{Build: v.Inputs[c], Machine: r.Machine, Case: r.Case}] = true
+		}
+	}
+	return out
+}
+
+// tallies lists the counts of the distinct builds from the newest known good run
+// of commits to the newest commit, and the culprit's place among them.
+func tallies(v View, s series, r Regression) (line []bisect.Tally, culprit int) {
+	last := ""
+	for _, c := range v.Line {
+		id := v.Inputs[c.Hash]
+		if id == last {
+			continue
+		}
+		last = id
+		n := v.Tallies[TallyKey{Build: id, Machine: s.machine, Case: s.name}]
+		if s.name == CaseBuild {
+			n = buildCounts(v.Builds[id])
+		}
+		if n.Passed+n.Failed == 0 && c.Hash != r.Bad {
+			continue
+		}
+		if c.Hash == r.Bad {
+			culprit = len(line)
+		}
+		line = append(line, bisect.Tally{Passed: n.Passed, Failed: n.Failed})
+		if c.Hash == r.Bad {
+			break // what came later may have been fixed again
+		}
+	}
+	return line, culprit
+}
+
+// buildCounts weighs a build's outcome as if it had been confirmed: compilers do
+// not flake.
+func buildCounts(b Build) verdict.Counts {
+	switch b.Status {
+	case suites.Passed:
+		return verdict.Counts{Passed: confirmBoots}
+	case suites.Failed:
+		return verdict.Counts{Failed: confirmBoots}
+	}
+	return verdict.Counts{}
+}

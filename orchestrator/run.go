@@ -1,0 +1,190 @@
+package orchestrator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/headwatch/headwatch/orchestrator/pipeline"
+	"github.com/headwatch/headwatch/runners"
+	"github.com/headwatch/headwatch/suites"
+)
+
+// run is the stage image → results: boot, run each case, store each result as it
+// comes, store the end. It returns an error only when nothing could be stored.
+func (w *Worker) run(ctx context.Context, j Job) error {
+	r, err := w.Store.BeginRun(ctx, j, w.Host, w.now())
+	if err != nil {
+		return err
+	}
+	w.Notify(Event{Kind: EventStarted, Job: j.ID, Run: r.ID, Commit: j.Commit})
+	console := w.Console(r.ID)
+	defer console.Close()
+	record := func(res suites.Result) error {
+		if err := w.Store.AddResult(ctx, r.ID, res); err != nil {
+			return err
+		}
+		w.Notify(Event{Kind: EventResult, Job: j.ID, Run: r.ID, Commit: j.Commit, Case: res.Case, Status: res.Status.String(), Reason: res.Reason})
+		return nil
+	}
+	machine, ok := w.Pipeline.Machines[j.Machine]
+	if !ok {
+		return w.finishRun(ctx, r, console, fmt.Errorf("machine %q is not in the pipeline any more", j.Machine))
+	}
+	limit := w.Pipeline.Layers[j.Layer].Timeout
+	e := Execution{
+		Builder: w.Builder, Runner: w.Runner, Cases: casesOf(w.Suites, j.Suite, j.Layer, ""),
+		Image: j.Image, Suite: j.Suite, Seed: j.Seed, Dir: w.Places.Scratch(r.ID), Console: console, Record: record,
+	}
+	var rigErr error
+	r.Status, rigErr = e.Do(ctx, machine, limit, &r)
+	if ctx.Err() != nil {
+		return ctx.Err() // stopped, not judged: another attempt does it again
+	}
+	return w.finishRun(ctx, r, console, rigErr)
+}
+
+func (w *Worker) finishRun(ctx context.Context, r Run, console ConsoleLog, rigErr error) error {
+	if rigErr != nil {
+		r.Status, r.Reason = suites.Broken, rigErr.Error()
+	}
+	name := w.Places.Console(r.ID)
+	if err := console.Save(filepath.Join(w.Places.Root, name)); err != nil {
+		return fmt.Errorf("keep the console of run %s: %w", r.ID, err)
+	}
+	r.Console, r.Finished, r.State = name, w.now(), RunFinished
+	var crashes []Crash
+	for _, c := range console.Crashes() {
+		crashes = append(crashes, Crash{Run: r.ID, Title: c.Title, Signature: c.Signature, Text: c.Text})
+	}
+	if err := w.Store.FinishRun(ctx, r, crashes); err != nil {
+		return err
+	}
+	w.Notify(Event{Kind: EventRun, Job: r.Job.ID, Run: r.ID, Commit: r.Job.Commit, Status: r.Status.String(), Reason: r.Reason})
+	return nil
+}
+
+// casesOf lists the cases of a suite in a layer; only names one of them, or
+// none for all.
+func casesOf(all []suites.Suite, suite string, layer suites.Layer, only string) []suites.Case {
+	var out []suites.Case
+	for _, s := range all {
+		if s.Name != suite {
+			continue
+		}
+		for _, c := range s.Cases {
+			if c.Layer == layer && (only == "" || c.Name == only) {
+				out = append(out, c)
+			}
+		}
+	}
+	return out
+}
+
+// Execution is one suite on one machine made from one image. It stores nothing
+// by itself: results go to Record as they come.
+type Execution struct {
+	Builder runners.Builder
+	Runner  runners.Runner
+	Cases   []suites.Case
+	Image   string
+	Suite   string
+	Seed    uint64
+	Dir     string // scratch; made and removed
+	Console runners.Console
+	Record  func(suites.Result) error
+}
+
+// bootShare is the part of a run's time limit that booting may take.
+const bootShare = 2
+
+// Do boots the machine and runs the cases in order, the case "boot" first. It
+// fills in what the boot told of itself. The status sums up the results; an error
+// is the rig's fault.
+func (e Execution) Do(ctx context.Context, m pipeline.Machine, limit time.Duration, r *Run) (suites.Status, error) {
+	if limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
+	}
+	defer os.RemoveAll(e.Dir)
+	if err := errors.Join(os.RemoveAll(e.Dir), os.MkdirAll(e.Dir, 0o755)); err != nil {
+		return suites.Broken, err
+	}
+	bootable, err := e.Builder.Open(ctx, e.Image, filepath.Join(e.Dir, "image"))
+	if err != nil {
+		return suites.Broken, err
+	}
+	began := time.Now()
+	machine, err := e.Runner.Boot(ctx, bootable, spec(m, filepath.Join(e.Dir, "machine"), e.Console, limit/bootShare))
+	var results []suites.Status
+	note := func(res suites.Result) error {
+		results = append(results, res.Status)
+		return e.Record(res)
+	}
+	boot := suites.Result{Case: CaseBoot, Status: suites.Passed, Duration: time.Since(began)}
+	if err != nil {
+		return e.noBoot(boot, err, note, &results)
+	}
+	defer machine.Close()
+	f := machine.Facts()
+	r.BootID, r.Kernel, r.Accel, r.Monitor, r.BootTime, r.Command = f.BootID, f.Kernel, f.Accel, f.Monitor, f.BootTime, f.Command
+	boot.Duration = f.BootTime
+	boot.Metrics = map[string]float64{"boot_s": f.BootTime.Seconds()}
+	if err := note(boot); err != nil {
+		return suites.Broken, err
+	}
+	lost := ""
+	for _, c := range e.Cases {
+		res := e.one(ctx, machine, c, lost)
+		if lost == "" && gone(machine) {
+			lost = fmt.Sprintf("not run: the guest ended in %s", res.Case)
+			res = endedIn(machine, res)
+		}
+		if err := note(res); err != nil {
+			return suites.Broken, err
+		}
+	}
+	return suites.Summarize(results), nil
+}
+
+// noBoot records a boot that failed. The kernel's fault is a failed "boot", and
+// every other case could not be run; the rig's is no evidence about anything.
+func (e Execution) noBoot(boot suites.Result, err error, note func(suites.Result) error, results *[]suites.Status) (suites.Status, error) {
+	bad, kernels := errors.AsType[*runners.BootError](err)
+	if !kernels {
+		return suites.Broken, err
+	}
+	boot.Status, boot.Reason = suites.Failed, bad.Error()
+	if err := note(boot); err != nil {
+		return suites.Broken, err
+	}
+	for _, c := range e.Cases {
+		if err := note(suites.Result{Case: e.Suite + "/" + c.Name, Status: suites.Skipped, Reason: "the kernel did not boot"}); err != nil {
+			return suites.Broken, err
+		}
+	}
+	return suites.Summarize(*results), nil
+}
+
+// endedIn says what the end of a guest means for the case in which it happened. A
+// guest that ends by itself and unasked is the kernel's fault; a monitor that
+// dies is ours.
+func endedIn(m runners.Machine, res suites.Result) suites.Result {
+	if exit, _ := m.Close(); exit == runners.ExitGuest && res.Status == suites.Broken {
+		res.Status, res.Reason = suites.Failed, "the guest reset or shut down by itself"
+	}
+	return res
+}
+
+func gone(m runners.Machine) bool {
+	select {
+	case <-m.Done():
+		return true
+	default:
+		return false
+	}
+}
