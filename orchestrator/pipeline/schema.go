@@ -1,6 +1,11 @@
 // Package pipeline reads pipelines.yaml: what is followed, what is built from
 // it, on which machines it boots and which suites run. It is pure but for the
 // reading of the file, and imports nothing of the project but the result words.
+//
+// A file that Load or Parse returns is valid as a whole: every reference is
+// defined, every number in range, every combination of the matrix possible.
+// Otherwise all that is wrong is reported at once, as an *Error with the place
+// of each problem.
 package pipeline
 
 import (
@@ -10,7 +15,8 @@ import (
 )
 
 // File is a whole pipelines.yaml, valid and with defaults filled in. Names are
-// the keys of the maps in the file; each value repeats its own.
+// the keys of the maps in the file; each value repeats its own. Lists that the
+// file leaves out or empty are nil.
 type File struct {
 	Path      string // as given; "(built-in)" for the embedded default
 	Upstreams map[string]Upstream
@@ -25,27 +31,31 @@ type File struct {
 // Upstream is a followed repository and branch. Exactly one of GitHub and Git is
 // set.
 type Upstream struct {
-	Name     string
-	GitHub   string        // "owner/name"
-	Git      string        // any URL or path that git understands
+	Name   string
+	GitHub string // "owner/name"
+	// Git is a URL, host:path or path that git understands. A relative path is
+	// below the state directory: see Remote.
+	Git      string
 	Branch   string        // default "main"
-	Poll     time.Duration // at least 1s, default 5m
+	Poll     time.Duration // 1s to 168h, default 5m
 	Commits  string        // "newest" (default): a pass tests the head; "every": each commit
-	Backfill int           // commits taken at the first look, default 1
+	Backfill int           // commits taken at the first look, 1 to 10000, default 1
 }
 
 // Target is what is built from a commit.
 type Target struct {
-	Name      string
-	OS        string // "linux" or "freebsd"
-	Arch      string // "amd64" or "arm64"
-	Source    string // "package", "tree" or "artifacts"
-	Kernel    string // source package: "cloud", "generic" or a folder's path
-	Config    string // source tree: GENERIC, MINIMAL, …
-	Fragments []string
-	World     bool
-	Boot      string   // "direct" or "loader"; default by OS
-	Overlay   string   // folder of the tree that configures the guest
+	Name   string
+	OS     string // "linux" or "freebsd"
+	Arch   string // "amd64" or "arm64"
+	Source string // "package" (linux), "tree" or "artifacts" (freebsd)
+	// Kernel selects the packaged kernel, for source package only: "cloud",
+	// "generic" or the absolute path of a folder with boot/ and lib/modules/.
+	Kernel    string
+	Config    string   // source tree only: GENERIC, MINIMAL, …
+	Fragments []string // source tree only: lines added to the configuration
+	World     bool     // freebsd only: userland too; needs boot loader
+	Boot      string   // "direct" (default for linux) or "loader" (default for freebsd)
+	Overlay   string   // folder of the commit's tree that configures the guest
 	Cmdline   []string // kernel arguments
 	Modules   []string // modules loaded at boot
 }
@@ -53,11 +63,11 @@ type Target struct {
 // Machine is what an image boots on.
 type Machine struct {
 	Name    string
-	SMP     int    // default 2
-	Memory  int    // MiB; written as "512M" or "2G"; default 512M
+	SMP     int    // virtual CPUs, 1 to 64, default 2
+	Memory  int    // MiB; written as "512M" or "2G"; 128M to 64G, default 512M
 	Accel   string // "auto" (default), "kvm" or "tcg"
 	Control string // "virtio" (default) or "serial"
-	NICs    []NIC
+	NICs    []NIC  // at most 8
 }
 
 // NIC is a device model on a link: "virtio-net" or "e1000@user".
@@ -69,9 +79,9 @@ type NIC struct {
 // Layer says which suites run in a layer, for how long and how often.
 type Layer struct {
 	Layer   suites.Layer
-	Suites  []string
-	Timeout time.Duration // of one run, default 10m
-	Repeat  int           // runs per image and machine, default 1
+	Suites  []string      // in the order in which they run
+	Timeout time.Duration // of one run, 1s to 168h, default 10m
+	Repeat  int           // runs per image and machine, 1 to 1000, default 1
 }
 
 // Entry is one block of the matrix: every target of every upstream on every
@@ -88,14 +98,14 @@ type Schedule struct {
 	Name      string
 	Cron      string // five fields, local time
 	Upstreams []string
-	Layers    []suites.Layer // empty: all of the matrix
+	Layers    []suites.Layer // from the bottom up; empty: all of the matrix
 }
 
 // Sink is where notifications go. Exactly one field besides Name is set.
 type Sink struct {
 	Name    string
-	Mail    string
-	Webhook string
+	Mail    string // an address
+	Webhook string // an http or https URL
 }
 
 // Cell is one point of the matrix: a target of an upstream on a machine.

@@ -1,0 +1,73 @@
+package pipeline
+
+import "gopkg.in/yaml.v3"
+
+func (r *reader) target(name string, key, n *yaml.Node) Target {
+	t := Target{Name: name}
+	what := "target " + quote(name)
+	seen := r.fields(key, n, what, map[string]field{
+		"os":        r.choice(&t.OS, "linux", "freebsd"),
+		"arch":      r.choice(&t.Arch, "amd64", "arm64"),
+		"source":    r.choice(&t.Source, "package", "tree", "artifacts"),
+		"kernel":    r.text(&t.Kernel, checkKernel),
+		"config":    r.text(&t.Config, checkConfig),
+		"fragments": r.texts(&t.Fragments, "lines", checkFragment),
+		"world":     r.flag(&t.World),
+		"boot":      r.choice(&t.Boot, "direct", "loader"),
+		"overlay":   r.text(&t.Overlay, checkOverlay),
+		"cmdline":   r.arguments(&t.Cmdline),
+		"modules":   r.texts(&t.Modules, "kernel modules", checkModule),
+	}, "os", "arch", "source")
+	if seen != nil {
+		r.checkOS(t, what, seen)
+		r.checkSource(t, key, what, seen)
+	}
+	if t.Boot == "" {
+		// The loader always works for FreeBSD; direct boot only on later trees.
+		t.Boot = map[string]string{"linux": "direct", "freebsd": "loader"}[t.OS]
+	}
+	return t
+}
+
+// checkOS notes what a target's operating system cannot have. A word that was
+// wrong is empty here, and has been noted.
+func (r *reader) checkOS(t Target, what string, seen map[string]*yaml.Node) {
+	switch {
+	case t.OS == "linux" && (t.Source == "tree" || t.Source == "artifacts"):
+		r.add(seen["source"], "%s: source %s is not supported for linux: expected package", what, t.Source)
+	case t.OS == "freebsd" && t.Source == "package":
+		r.add(seen["source"], "%s: source package is not supported for freebsd: expected tree or artifacts", what)
+	}
+	if t.OS == "linux" && t.World {
+		r.add(seen["world"], "%s: world is not supported for linux: its userland is the agent", what)
+	}
+	if t.OS == "linux" && t.Boot == "loader" {
+		r.add(seen["boot"], "%s: boot loader is not supported for linux: expected direct", what)
+	}
+	if t.Boot == "direct" && t.World {
+		r.add(seen["boot"], "%s: boot direct cannot start a world: expected loader, or world: false", what)
+	}
+}
+
+// checkSource notes keys that a target's source needs and lacks, or cannot use.
+func (r *reader) checkSource(t Target, key *yaml.Node, what string, seen map[string]*yaml.Node) {
+	if t.Source == "" {
+		return
+	}
+	belongs := []struct {
+		key, source string
+		needed      bool
+	}{
+		{"kernel", "package", true},
+		{"config", "tree", true},
+		{"fragments", "tree", false},
+	}
+	for _, b := range belongs {
+		switch {
+		case seen[b.key] != nil && t.Source != b.source:
+			r.add(seen[b.key], "%s: %s belongs to source %s, and source is %s", what, b.key, b.source, t.Source)
+		case seen[b.key] == nil && t.Source == b.source && b.needed:
+			r.add(key, "%s lacks the key %s, which source %s needs", what, b.key, b.source)
+		}
+	}
+}

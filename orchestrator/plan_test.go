@@ -1,0 +1,371 @@
+package orchestrator
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/headwatch/headwatch/orchestrator/pipeline"
+	"github.com/headwatch/headwatch/orchestrator/verdict"
+	"github.com/headwatch/headwatch/suites"
+)
+
+// world is an upstream whose truth is known. It carries out decisions as store
+// and workers would.
+type world struct {
+	view    View
+	planner Planner
+	outcome func(build string, r *rand.Rand) suites.Status       // of the build
+	result  func(build, name string, r *rand.Rand) suites.Status // of a case in a run
+	rand    *rand.Rand
+	builds  int
+	runs    int
+	done    map[string]bool
+}
+
+const (
+	testUpstream = "up"
+	testTarget   = "linux"
+	testMachine  = "small"
+)
+
+func newWorld(builds ...string) *world {
+	w := &world{
+		view: View{
+			Upstream: testUpstream, Target: testTarget,
+			Inputs: map[string]string{}, Selected: map[string]Reason{}, Builds: map[string]Build{},
+			BuildTries: map[string]int{}, Tallies: map[TallyKey]verdict.Counts{}, Runs: map[RunKey]RunCounts{},
+		},
+		planner: Planner{
+			Cells:  []pipeline.Cell{{Upstream: testUpstream, Target: testTarget, Machine: testMachine, Layers: []suites.Layer{suites.Smoke, suites.Functional}}},
+			Layers: map[suites.Layer]pipeline.Layer{suites.Smoke: {Suites: []string{"s"}, Repeat: 1}, suites.Functional: {Suites: []string{"f"}, Repeat: 1}},
+			Suites: []suites.Suite{
+				{Name: "s", Cases: []suites.Case{{Name: "a", Layer: suites.Smoke}, {Name: "b", Layer: suites.Smoke}}},
+				{Name: "f", Cases: []suites.Case{{Name: "c", Layer: suites.Functional}}},
+			},
+		},
+		outcome: func(string, *rand.Rand) suites.Status { return suites.Passed },
+		result:  func(string, string, *rand.Rand) suites.Status { return suites.Passed },
+		rand:    rand.New(rand.NewPCG(1, 2)),
+		done:    map[string]bool{},
+	}
+	for i, b := range builds {
+		c := Commit{Hash: fmt.Sprintf("c%03d", i), Position: i + 1}
+		w.view.Line = append(w.view.Line, c)
+		w.view.Inputs[c.Hash] = b
+	}
+	return w
+}
+
+func (w *world) sel(indexes ...int) {
+	for _, i := range indexes {
+		w.view.Selected[w.view.Line[i].Hash] = ByHand
+	}
+}
+
+// settle plans and carries out until nothing is left.
+func (w *world) settle(t interface{ Fatalf(string, ...any) }) {
+	for range 2000 {
+		d := w.planner.Plan(w.view)
+		w.apply(d)
+		worked := false
+		for _, j := range d.Jobs {
+			if w.done[j.ID] {
+				continue
+			}
+			worked = true
+			w.done[j.ID] = true
+			w.carryOut(j)
+		}
+		if !worked && len(d.Select) == 0 {
+			return
+		}
+	}
+	t.Fatalf("planning did not settle")
+}
+
+func (w *world) apply(d Decision) {
+	for _, s := range d.Select {
+		if _, ok := w.view.Selected[s.Commit]; !ok {
+			w.view.Selected[s.Commit] = s.Reason
+		}
+	}
+	for _, r := range d.Regressions {
+		if r.ID == 0 {
+			r.ID = int64(len(w.view.Regressions) + 1)
+			w.view.Regressions = append(w.view.Regressions, r)
+			continue
+		}
+		w.view.Regressions[r.ID-1] = r
+	}
+}
+
+func (w *world) carryOut(j Job) {
+	if j.Kind == BuildJob {
+		w.builds++
+		b := Build{ID: j.Build, Target: j.Target, Status: w.outcome(j.Build, w.rand), Image: "sha256:" + j.Build}
+		if b.Status == suites.Broken {
+			w.view.BuildTries[j.Build]++
+		}
+		w.view.Builds[j.Build] = b
+		return
+	}
+	w.runs++
+	key := RunKey{Build: j.Build, Machine: j.Machine, Suite: j.Suite, Layer: j.Layer}
+	n := w.view.Runs[key]
+	n.Planned++
+	n.Finished++
+	var all []suites.Status
+	boot := w.result(j.Build, CaseBoot, w.rand)
+	for _, name := range w.planner.caseNames(j.Suite, j.Layer) {
+		s := w.result(j.Build, name, w.rand)
+		if name == CaseBoot {
+			s = boot
+		} else if boot == suites.Failed {
+			s = suites.Skipped
+		} else if boot == suites.Broken {
+			continue
+		}
+		all = append(all, s)
+		tally := TallyKey{Build: j.Build, Machine: j.Machine, Case: name}
+		c := w.view.Tallies[tally]
+		switch s {
+		case suites.Passed:
+			c.Passed++
+		case suites.Failed:
+			c.Failed++
+		case suites.Broken:
+			c.Broken++
+		case suites.Skipped:
+			c.Skipped++
+		}
+		w.view.Tallies[tally] = c
+	}
+	if suites.Summarize(all) == suites.Broken {
+		n.Broken++
+	}
+	w.view.Runs[key] = n
+}
+
+func failFrom(culprit int, name string) func(string, string, *rand.Rand) suites.Status {
+	return func(build, n string, _ *rand.Rand) suites.Status {
+		var at int
+		fmt.Sscanf(build, "b%d", &at)
+		if n == name && at >= culprit {
+			return suites.Failed
+		}
+		return suites.Passed
+	}
+}
+
+func numbered(n int) []string {
+	var out []string
+	for i := range n {
+		out = append(out, fmt.Sprintf("b%d", i))
+	}
+	return out
+}
+
+func TestPlanLocatesCulprit(t *testing.T) {
+	for _, name := range []string{"s/a", "f/c", CaseBoot} {
+		w := newWorld(numbered(40)...)
+		w.result = failFrom(17, name)
+		w.sel(0)
+		w.settle(t)
+		w.sel(39)
+		w.settle(t)
+		if len(w.view.Regressions) != 1 {
+			t.Fatalf("%s: regressions %+v, want one", name, w.view.Regressions)
+		}
+		r := w.view.Regressions[0]
+		if r.State != Located || r.Culprit != "c017" || r.Good != "c016" || r.Case != name {
+			t.Errorf("%s: %+v, want culprit c017", name, r)
+		}
+		if r.Confidence < .95 {
+			t.Errorf("%s: confidence %v after %d boots each", name, r.Confidence, confirmBoots)
+		}
+		if w.builds > 10 {
+			t.Errorf("%s: %d builds for 40 commits", name, w.builds)
+		}
+		n := w.view.Tallies[TallyKey{Build: "b16", Machine: testMachine, Case: name}]
+		if n.Passed < confirmBoots {
+			t.Errorf("%s: the parent was confirmed by %d boots only", name, n.Passed)
+		}
+	}
+}
+
+func TestPlanBuildFailureIsARegressionOfItsOwn(t *testing.T) {
+	w := newWorld(numbered(10)...)
+	w.outcome = func(b string, _ *rand.Rand) suites.Status {
+		if b >= "b6" {
+			return suites.Failed
+		}
+		return suites.Passed
+	}
+	w.sel(0, 9)
+	w.settle(t)
+	if len(w.view.Regressions) != 1 || w.view.Regressions[0].Case != CaseBuild || w.view.Regressions[0].Culprit != "c006" {
+		t.Fatalf("got %+v, want case build located at c006 and nothing else", w.view.Regressions)
+	}
+}
+
+func TestPlanUnbuildableBlockGivesARange(t *testing.T) {
+	w := newWorld(numbered(6)...)
+	w.outcome = func(b string, _ *rand.Rand) suites.Status {
+		if b == "b2" || b == "b3" {
+			return suites.Broken
+		}
+		return suites.Passed
+	}
+	w.result = failFrom(3, "s/a")
+	w.sel(0, 5)
+	w.settle(t)
+	r := w.view.Regressions[0]
+	if r.State != Ranged || r.Good != "c001" || r.Bad != "c004" || r.Culprit != "" {
+		t.Errorf("%+v, want the range c001..c004 and nobody accused", r)
+	}
+	if w.view.BuildTries["b2"] > buildTries {
+		t.Errorf("a build that the rig breaks was tried %d times", w.view.BuildTries["b2"])
+	}
+}
+
+func TestPlanGatesLayers(t *testing.T) {
+	w := newWorld("b0")
+	w.result = failFrom(0, "s/b")
+	w.sel(0)
+	w.settle(t)
+	for key := range w.view.Runs {
+		if key.Layer != suites.Smoke {
+			t.Errorf("%+v ran although the layer below failed", key)
+		}
+	}
+	if n := w.view.Runs[RunKey{"b0", testMachine, "s", suites.Smoke}]; n.Finished != 2 {
+		t.Errorf("a failure was looked at %d times, want 2", n.Finished)
+	}
+	if len(w.view.Regressions) != 0 {
+		t.Errorf("bad at the first look is no regression: %+v", w.view.Regressions)
+	}
+}
+
+func TestPlanSharesEqualBuilds(t *testing.T) {
+	w := newWorld("b0", "b0", "b1", "b1", "b0")
+	w.planner.Every = map[string]bool{testUpstream: true}
+	w.settle(t)
+	if w.builds != 2 || w.runs != 4 {
+		t.Errorf("%d builds and %d runs for two distinct builds in two layers, want 2 and 4", w.builds, w.runs)
+	}
+}
+
+func TestPlanInfraErrorsEnd(t *testing.T) {
+	w := newWorld("b0", "b1")
+	w.result = func(string, string, *rand.Rand) suites.Status { return suites.Broken }
+	w.sel(0, 1)
+	w.settle(t)
+	if w.runs != 2*brokenRuns {
+		t.Errorf("%d runs, want %d on each build and then no more", w.runs, brokenRuns)
+	}
+	if len(w.view.Regressions) != 0 {
+		t.Errorf("infra errors accused somebody: %+v", w.view.Regressions)
+	}
+}
+
+func TestPlanWithdrawsAFlake(t *testing.T) {
+	w := newWorld("b0", "b1")
+	w.sel(0, 1)
+	fails := 0
+	w.result = func(build, name string, _ *rand.Rand) suites.Status {
+		if build == "b1" && name == "s/a" && fails < 2 {
+			fails++
+			return suites.Failed
+		}
+		return suites.Passed
+	}
+	w.settle(t)
+	if len(w.view.Regressions) != 1 || w.view.Regressions[0].State != Withdrawn {
+		t.Errorf("two failures, then passes: %+v, want a withdrawn suspicion", w.view.Regressions)
+	}
+}
+
+func TestPlanIsStable(t *testing.T) {
+	w := newWorld(numbered(12)...)
+	w.result = failFrom(5, "s/a")
+	w.sel(0, 11)
+	w.settle(t)
+	a, b := w.planner.Plan(w.view), w.planner.Plan(w.view)
+	if d := cmp.Diff(a, b); d != "" {
+		t.Errorf("two plans of one view differ:\n%s", d)
+	}
+	if len(a.Jobs)+len(a.Select)+len(a.Regressions) != 0 {
+		t.Errorf("a settled world wants %+v", a)
+	}
+}
+
+// Whatever commits share builds, wherever the culprit is and whatever cannot be
+// built: nobody innocent is accused.
+func TestPlanNeverAccusesTheInnocent(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(2, 40).Draw(t, "commits")
+		culprit := rapid.IntRange(1, n-1).Draw(t, "culprit")
+		at, last := make([]string, n), 0
+		for i := range at {
+			if i == culprit || rapid.IntRange(0, 2).Draw(t, "changes") == 0 {
+				last = i
+			}
+			at[i] = fmt.Sprintf("b%d", last)
+		}
+		unbuildable := rapid.SliceOfN(rapid.IntRange(1, n-1), 0, 5).Draw(t, "unbuildable")
+		w := newWorld(at...)
+		w.outcome = func(b string, _ *rand.Rand) suites.Status {
+			var i int
+			fmt.Sscanf(b, "b%d", &i)
+			if slices.Contains(unbuildable, i) && b != at[n-1] {
+				return suites.Broken
+			}
+			return suites.Passed
+		}
+		w.result = failFrom(culprit, "s/a")
+		w.sel(0, n-1)
+		w.settle(t)
+		if len(w.view.Regressions) != 1 {
+			t.Fatalf("%d regressions, want 1", len(w.view.Regressions))
+		}
+		r := w.view.Regressions[0]
+		want := fmt.Sprintf("c%03d", culprit)
+		switch r.State {
+		case Located:
+			if r.Culprit != want {
+				t.Fatalf("accused %s, want %s", r.Culprit, want)
+			}
+		case Ranged:
+			if r.Good >= want || r.Bad < want {
+				t.Fatalf("range %s..%s does not hold %s", r.Good, r.Bad, want)
+			}
+		default:
+			t.Fatalf("search ended as %q", r.State)
+		}
+	})
+}
+
+func TestBuildIDReadsEveryInput(t *testing.T) {
+	base := BuildID("salt", []string{"a", "b"}, map[string]string{"a": "1", "b": "2"})
+	if other := BuildID("salt", []string{"b", "a"}, map[string]string{"a": "1", "b": "2"}); other != base {
+		t.Error("the order of the paths changed the digest")
+	}
+	for name, other := range map[string]string{
+		"salt":    BuildID("pepper", []string{"a", "b"}, map[string]string{"a": "1", "b": "2"}),
+		"tree":    BuildID("salt", []string{"a", "b"}, map[string]string{"a": "1", "b": "3"}),
+		"missing": BuildID("salt", []string{"a", "b"}, map[string]string{"a": "1"}),
+	} {
+		if other == base {
+			t.Errorf("a changed %s left the digest as it was", name)
+		}
+	}
+	if len(base) != 64 || strings.ToLower(base) != base {
+		t.Errorf("%q is not a hex digest", base)
+	}
+}
