@@ -64,7 +64,7 @@ func (w *Worker) makeImage(ctx context.Context, j Job, target pipeline.Target) B
 	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o755)); err != nil {
 		return broken(err)
 	}
-	src, err := w.Sources(j.Target, j.Commit)
+	src, err := w.Sources(ctx, j.Upstream)
 	if err != nil {
 		return broken(err)
 	}

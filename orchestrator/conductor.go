@@ -20,30 +20,44 @@ type Conductor struct {
 	Pipeline  *pipeline.File
 	Store     Store
 	Queue     Queue
-	Upstreams map[string]Source
+	Sources   Sources
 	Discovery Discovery
 	Planner   Planner
 	Places    Places
+	Notify    func(Event) // nil: nobody watches
 	Log       *slog.Logger
 
 	planning sync.Mutex // one decision at a time: two could plan the same repeat
-	wake     chan struct{}
-	wakeOnce sync.Once
+	wake     bell
 }
 
-// woken is the channel that Wake fills; it holds one token.
-func (c *Conductor) woken() chan struct{} {
-	c.wakeOnce.Do(func() { c.wake = make(chan struct{}, 1) })
-	return c.wake
+// bell wakes everybody who waits for it.
+type bell struct {
+	mu sync.Mutex
+	ch chan struct{}
+}
+
+// next is closed at the next ring.
+func (b *bell) next() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ch == nil {
+		b.ch = make(chan struct{})
+	}
+	return b.ch
+}
+
+func (b *bell) ring() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ch != nil {
+		close(b.ch)
+		b.ch = nil
+	}
 }
 
 // Wake says that something happened which planning should look at.
-func (c *Conductor) Wake() {
-	select {
-	case c.woken() <- struct{}{}:
-	default:
-	}
-}
+func (c *Conductor) Wake() { c.wake.ring() }
 
 // Recover clears what a predecessor left in flight and queues what it owed. The
 // caller owns the state directory, so nothing in the scratch folder is in use.
@@ -72,9 +86,9 @@ func (c *Conductor) Targets(upstream string) []pipeline.Target {
 
 // Discover looks for new commits of an upstream.
 func (c *Conductor) Discover(ctx context.Context, upstream string) (Update, error) {
-	src, ok := c.Upstreams[upstream]
-	if !ok {
-		return Update{}, fmt.Errorf("upstream %q is not in the pipeline", upstream)
+	src, err := c.Sources(ctx, upstream)
+	if err != nil {
+		return Update{}, err
 	}
 	return c.Discovery.Discover(ctx, upstream, src, c.Targets(upstream))
 }
@@ -143,32 +157,6 @@ func (c *Conductor) describe(ctx context.Context, v View, regs []Regression) err
 		}
 	}
 	return nil
-}
-
-// planEvery bounds how long a lost wake-up can delay a plan.
-const planEvery = 5 * time.Second
-
-// Settle plans and waits until nothing is left to do for the upstreams.
-func (c *Conductor) Settle(ctx context.Context, upstreams []string) error {
-	tick := time.NewTicker(planEvery)
-	defer tick.Stop()
-	for {
-		for _, u := range upstreams {
-			if err := c.Plan(ctx, u); err != nil {
-				return err
-			}
-		}
-		open, err := c.Store.OpenJobs(ctx)
-		if err != nil || len(open) == 0 {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-c.woken():
-		case <-tick.C:
-		}
-	}
 }
 
 // Pass takes each upstream's newest commit to verdicts: fetch, select, settle.

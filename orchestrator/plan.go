@@ -60,7 +60,7 @@ func (p Planner) Plan(v View) Decision {
 		b, built := v.Builds[id]
 		if !built || b.Status != suites.Passed {
 			if !built || (b.Status == suites.Broken && v.BuildTries[id] < buildTries) {
-				d.Jobs = append(d.Jobs, buildJob(c.Hash, v.Target, id, v.BuildTries[id]))
+				d.Jobs = append(d.Jobs, buildJob(v, c.Hash, id))
 			}
 			continue
 		}
@@ -165,7 +165,7 @@ func newRuns(v View, commit string, b Build, key RunKey, want int) []Job {
 	var jobs []Job
 	for i := range max(0, missing) {
 		j := Job{
-			Kind: RunJob, Commit: commit, Target: b.Target, Build: b.ID, Image: b.Image,
+			Kind: RunJob, Upstream: v.Upstream, Commit: commit, Target: b.Target, Build: b.ID, Image: b.Image,
 			Machine: key.Machine, Suite: key.Suite, Layer: key.Layer, Repeat: n.Planned + i,
 		}
 		j.ID = fmt.Sprintf("run-%s-%s-%s-%s-%d", b.ID[:min(16, len(b.ID))], j.Machine, j.Suite, j.Layer, j.Repeat)
@@ -182,12 +182,12 @@ func seedOf(id string) uint64 {
 	return binary.BigEndian.Uint64(sum[:8]) >> 1 // fits SQLite's signed integers
 }
 
-func buildJob(commit, target, build string, try int) Job {
-	id := fmt.Sprintf("build-%s-%s", build[:min(16, len(build))], target)
-	if try > 0 {
+func buildJob(v View, commit, build string) Job {
+	id := fmt.Sprintf("build-%s-%s", build[:min(16, len(build))], v.Target)
+	if try := v.BuildTries[build]; try > 0 {
 		id = fmt.Sprintf("%s-%d", id, try)
 	}
-	return Job{ID: id, Kind: BuildJob, Commit: commit, Target: target, Build: build}
+	return Job{ID: id, Kind: BuildJob, Upstream: v.Upstream, Commit: commit, Target: v.Target, Build: build}
 }
 
 // layerPassed says whether every case of a suite was judged and none is bad.

@@ -25,6 +25,16 @@ type Source interface {
 	Resolve(ctx context.Context, rev string) (string, error)
 }
 
+// Sources opens upstreams by name. It gives the same Source for the same name.
+type Sources func(ctx context.Context, upstream string) (Source, error)
+
+// Poller tells cheaply whether an upstream's branch has moved.
+type Poller interface {
+	Changed(ctx context.Context) (head string, changed bool, err error)
+	// Next is how long to wait before asking again.
+	Next() time.Duration
+}
+
 // Update is what a fetch found.
 type Update struct {
 	Head    string

@@ -71,11 +71,12 @@ const (
 // Job is one piece of work for a worker. Its ID is a function of the other
 // fields, so that planning twice makes the same job.
 type Job struct {
-	ID     string  `json:"id"` // [a-z0-9-]+, at most 100 bytes
-	Kind   JobKind `json:"kind"`
-	Commit string  `json:"commit"` // the commit to build from, or that the run is about
-	Target string  `json:"target"`
-	Build  string  `json:"build"` // inputs digest
+	ID       string  `json:"id"` // [a-z0-9-]+, at most 100 bytes
+	Kind     JobKind `json:"kind"`
+	Upstream string  `json:"upstream"`
+	Commit   string  `json:"commit"` // the commit to build from, or that the run is about
+	Target   string  `json:"target"`
+	Build    string  `json:"build"` // inputs digest
 	// The rest is for runs.
 	Image   string       `json:"image,omitempty"`
 	Machine string       `json:"machine,omitempty"` // name in the pipeline

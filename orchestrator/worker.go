@@ -49,7 +49,7 @@ type Worker struct {
 	Queue    Queue
 	Pipeline *pipeline.File
 	Suites   []suites.Suite
-	Sources  func(target, commit string) (Source, error) // the upstream a job's commit is from
+	Sources  Sources
 	Builder  runners.Builder
 	Runner   runners.Runner
 	Console  func(run string) ConsoleLog // a new log, live under the run's id until closed

@@ -1,0 +1,129 @@
+package orchestrator
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// planEvery bounds how long a lost wake-up can delay a plan.
+const planEvery = 5 * time.Second
+
+// Settle plans and waits until nothing is left to do for the upstreams.
+func (c *Conductor) Settle(ctx context.Context, upstreams []string) error {
+	return c.planUntil(ctx, upstreams, func() (bool, error) { return true, nil })
+}
+
+// Reach waits until a commit is an upstream's head and settled.
+func (c *Conductor) Reach(ctx context.Context, upstream, commit string) error {
+	return c.planUntil(ctx, []string{upstream}, func() (bool, error) {
+		head, err := c.Store.Head(ctx, upstream)
+		return head == commit, err
+	})
+}
+
+// planUntil plans whenever something happened, until no job is open and done
+// agrees.
+func (c *Conductor) planUntil(ctx context.Context, upstreams []string, done func() (bool, error)) error {
+	tick := time.NewTicker(planEvery)
+	defer tick.Stop()
+	for {
+		rung := c.wake.next() // before looking, so that nothing slips between
+		ready, err := done()
+		if err != nil {
+			return err
+		}
+		if err := c.planAll(ctx, upstreams); err != nil {
+			return err
+		}
+		open, err := c.Store.OpenJobs(ctx)
+		if err != nil || (ready && len(open) == 0) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-rung:
+		case <-tick.C:
+		}
+	}
+}
+
+func (c *Conductor) planAll(ctx context.Context, upstreams []string) error {
+	for _, u := range upstreams {
+		if err := c.Plan(ctx, u); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Follow watches upstreams until ctx is done: it discovers new commits as they
+// come, and plans whenever something happened. An upstream that cannot be reached
+// is asked again later; a store that cannot be read ends it.
+func (c *Conductor) Follow(ctx context.Context, pollers map[string]Poller) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	var names []string
+	for name, p := range pollers {
+		names = append(names, name)
+		wg.Go(func() { c.watch(ctx, name, p) })
+	}
+	tick := time.NewTicker(planEvery)
+	defer tick.Stop()
+	for {
+		rung := c.wake.next()
+		if err := c.planAll(ctx, names); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-rung:
+		case <-tick.C:
+		}
+	}
+}
+
+// watch discovers at start and whenever the branch has moved.
+func (c *Conductor) watch(ctx context.Context, upstream string, p Poller) {
+	moved := true
+	for {
+		if moved {
+			if u, err := c.Discover(ctx, upstream); err == nil {
+				moved = false
+				c.announce(upstream, u)
+			} else if ctx.Err() == nil {
+				c.Log.Warn("upstream could not be followed, it is tried again", "upstream", upstream, "err", err)
+			}
+		}
+		timer := time.NewTimer(p.Next())
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+		_, changed, err := p.Changed(ctx)
+		if err != nil && ctx.Err() == nil {
+			c.Log.Warn("upstream could not be polled, it is tried again", "upstream", upstream, "err", err)
+		}
+		moved = moved || changed
+	}
+}
+
+func (c *Conductor) announce(upstream string, u Update) {
+	if len(u.New)+len(u.Dropped) == 0 {
+		return
+	}
+	c.Log.Info("new commits", "upstream", upstream, "new", len(u.New), "dropped", len(u.Dropped), "head", u.Head)
+	if c.Notify != nil {
+		c.Notify(Event{Kind: EventCommits, Commit: u.Head})
+	}
+	c.Wake()
+}
