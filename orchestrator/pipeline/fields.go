@@ -42,9 +42,7 @@ func (r *reader) fields(at, n *yaml.Node, what string, keys map[string]field, re
 	ok := r.pairs(n, what, "the keys "+oneOf(names), func(key string, k, v *yaml.Node) {
 		read := keys[key]
 		if read == nil {
-			if !r.full() {
-				r.add(k, "unknown key %s in %s: %s", quote(key), what, hint(key, names))
-			}
+			r.add(k, "unknown key %s in %s: %s", quote(key), what, r.hint(key, names))
 			return
 		}
 		seen[key] = k
@@ -108,13 +106,16 @@ func (r *reader) items(n *yaml.Node, what, expected string, each func(item *yaml
 // one name the first is kept.
 func section[V any](r *reader, kind string, into map[string]V, read func(name string, key, value *yaml.Node) V) field {
 	return func(key string, n *yaml.Node) {
+		count := 0
 		r.pairs(n, key, "a name for each "+kind, func(name string, k, v *yaml.Node) {
+			if count++; count > maxNames {
+				if count == maxNames+1 {
+					r.add(k, "%s: expected at most %d entries, found %d", key, maxNames, len(n.Content)/2)
+				}
+				return
+			}
 			if !validName.MatchString(name) {
 				r.add(k, "bad name %s: expected at most 40 of a-z, 0-9 and -, not beginning with -", quote(name))
-			}
-			if len(into) == maxNames {
-				r.add(k, "%s: expected at most %d entries", key, maxNames)
-				return
 			}
 			value := read(name, k, v)
 			if _, twice := into[name]; !twice {

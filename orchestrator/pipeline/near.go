@@ -6,8 +6,12 @@ import "strings"
 const listed = 12
 
 // hint helps with a word that is none of the candidates: the one that was
-// probably meant, or else all of them.
-func hint(word string, candidates []string) string {
+// probably meant, or else all of them. It does not search for a problem that is
+// only going to be counted.
+func (p *problems) hint(word string, candidates []string) string {
+	if p.full() {
+		return ""
+	}
 	if c := near(word, candidates); c != "" {
 		return "did you mean " + quote(c) + "?"
 	}

@@ -57,8 +57,7 @@ func (p *problems) addAt(line, column int, format string, args ...any) {
 	p.list = append(p.list, Problem{p.file, max(line, 1), max(column, 1), fmt.Sprintf(format, args...)})
 }
 
-// full says that further problems are only counted, so that a search for a
-// suggestion would be wasted.
+// full says that further problems are only counted.
 func (p *problems) full() bool { return len(p.list) >= maxProblems }
 
 // err gives the problems as an error, or nil when there are none.

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 
@@ -24,22 +25,22 @@ func (r *reader) resolve() {
 func (r *reader) checkSuite(s suiteRef) {
 	layers, ok := r.known.Suites[s.name]
 	switch {
-	case r.full():
 	case !ok:
-		r.add(s.at, "unknown suite %s: %s", quote(s.name), hint(s.name, slices.Sorted(maps.Keys(r.known.Suites))))
+		r.add(s.at, "unknown suite %s: %s", quote(s.name), r.hint(s.name, slices.Sorted(maps.Keys(r.known.Suites))))
 	case slices.Contains(suites.Layers, s.layer) && !slices.Contains(layers, s.layer):
-		r.add(s.at, "suite %s has no cases in layer %s: it has them in %s", s.name, s.layer, oneOf(layerNames(layers)))
+		r.add(s.at, "suite %s has no cases in layer %s: it has them in %s", s.name, s.layer, cmp.Or(oneOf(layerNames(layers)), "none"))
 	}
 }
 
 // resolveNames keeps the names that are defined and notes the others.
 func resolveNames[V any](r *reader, kind string, refs []ref, defined map[string]V) []string {
 	var names []string
+	known := slices.Sorted(maps.Keys(defined))
 	for _, f := range refs {
 		if _, ok := defined[f.name]; ok {
 			names = append(names, f.name)
-		} else if !r.full() {
-			r.add(f.at, "undefined %s %s: %s", kind, quote(f.name), hint(f.name, slices.Sorted(maps.Keys(defined))))
+		} else {
+			r.add(f.at, "undefined %s %s: %s", kind, quote(f.name), r.hint(f.name, known))
 		}
 	}
 	return names
@@ -68,7 +69,7 @@ func (r *reader) resolveLayers(refs []ref) []suites.Layer {
 func (r *reader) layerName(f ref) (suites.Layer, bool) {
 	var layer suites.Layer
 	if layer.UnmarshalText([]byte(f.name)) != nil {
-		r.add(f.at, "unknown layer %s: %s", quote(f.name), hint(f.name, layerNames(suites.Layers)))
+		r.add(f.at, "unknown layer %s: %s", quote(f.name), r.hint(f.name, layerNames(suites.Layers)))
 		return 0, false
 	}
 	return layer, true

@@ -157,7 +157,7 @@ func (r *reader) nics(into *[]NIC) field {
 	return func(key string, n *yaml.Node) {
 		r.items(n, key, "model or model@link", func(item *yaml.Node) {
 			s, ok := r.word(item, key, "model or model@link, such as virtio-net@user")
-			if !ok || r.full() {
+			if !ok {
 				return
 			}
 			model, link, linked := strings.Cut(s, "@")
@@ -165,10 +165,10 @@ func (r *reader) nics(into *[]NIC) field {
 				link = "user"
 			}
 			if !slices.Contains(r.known.NICModels, model) {
-				r.add(item, "%s: unknown model %s: %s", key, quote(model), hint(model, r.known.NICModels))
+				r.add(item, "%s: unknown model %s: %s", key, quote(model), r.hint(model, r.known.NICModels))
 			}
 			if !slices.Contains(r.known.NICLinks, link) {
-				r.add(item, "%s: unknown link %s: %s", key, quote(link), hint(link, r.known.NICLinks))
+				r.add(item, "%s: unknown link %s: %s", key, quote(link), r.hint(link, r.known.NICLinks))
 			}
 			*into = append(*into, NIC{model, link})
 		})

@@ -25,7 +25,7 @@ func parseYAML(p *problems, data []byte) *yaml.Node {
 	}
 	d := yaml.NewDecoder(bytes.NewReader(data))
 	doc, err := decode(d)
-	if errors.Is(err, io.EOF) {
+	if errors.Is(err, io.EOF) || err == nil && doc.Content[0].ShortTag() == "!!null" {
 		p.addAt(1, 1, "the file is empty: expected the keys %s", strings.Join(requiredKeys, ", "))
 		return nil
 	}
@@ -106,7 +106,9 @@ func addSyntax(p *problems, data []byte, err error) {
 			}
 		}
 	}
-	p.addAt(line, 1, "not valid YAML: %s", problem)
+	// The end of the text is on a line of its own for the library.
+	last := 1 + bytes.Count(bytes.TrimRight(data, "\n"), []byte("\n"))
+	p.addAt(min(line, last), 1, "not valid YAML: %s", problem)
 }
 
 // syntaxPlace splits an error of the library into its line, from 1, and text.
