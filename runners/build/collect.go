@@ -1,0 +1,187 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/headwatch/headwatch/runners"
+)
+
+// Entry is an image in the store.
+type Entry struct {
+	runners.Image
+	Manifest Manifest
+	Put      time.Time // when it was last put
+}
+
+// Freed says what a removal took away.
+type Freed struct {
+	Images int
+	Blobs  int
+	Bytes  int64 // on disk
+}
+
+// List returns the images of the store in the order of their ids. Images with a
+// damaged manifest are left out; Check reports them.
+func (s *Store) List() ([]Entry, error) {
+	entries, _, err := s.entries()
+	return entries, s.fault("list images", err)
+}
+
+// entries reads every manifest. whole is false when one of them is damaged: then
+// nobody knows which blobs it refers to.
+func (s *Store) entries() (list []Entry, whole bool, err error) {
+	files, err := os.ReadDir(s.path("images"))
+	if err != nil {
+		return nil, false, err
+	}
+	whole = true
+	for _, f := range files {
+		h, ok := strings.CutSuffix(f.Name(), ".json")
+		if !ok || !isHexDigest(h) {
+			continue
+		}
+		m, err := s.manifest("sha256:" + h)
+		if _, corrupt := errors.AsType[*CorruptError](err); corrupt {
+			whole = false
+			continue
+		}
+		if errors.Is(err, ErrNoImage) { // removed since the folder was read
+			continue
+		}
+		if err != nil {
+			return nil, false, err
+		}
+		e := Entry{Image: m.image("sha256:" + h), Manifest: m}
+		if st, err := f.Info(); err == nil {
+			e.Put = st.ModTime()
+		}
+		list = append(list, e)
+	}
+	return list, whole, nil
+}
+
+// Drop removes an image, and those of its blobs that no other image has. The
+// error wraps ErrNoImage when the store lacks it.
+func (s *Store) Drop(ctx context.Context, id string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m, err := s.manifest(id)
+	if _, corrupt := errors.AsType[*CorruptError](err); err != nil && !corrupt {
+		return s.keepKind("drop image", err)
+	}
+	if err := s.removeManifest(id); err != nil {
+		return s.fault("drop image", err)
+	}
+	// A damaged manifest does not say which blobs to look at: all of them.
+	_, _, err = s.sweep(m.Blobs)
+	return s.fault("drop image", err)
+}
+
+// Collect removes every image that is not in keep and was last put at least
+// minAge ago, and every blob that no image has. An image is stored before the
+// build that it belongs to, so minAge must be longer than it takes to compute
+// keep and to store a build.
+func (s *Store) Collect(ctx context.Context, keep map[string]bool, minAge time.Duration) (Freed, error) {
+	var freed Freed
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list, _, err := s.entries()
+	if err != nil {
+		return freed, s.fault("collect images", err)
+	}
+	limit := time.Now().Add(-minAge)
+	for _, e := range list {
+		if keep[e.ID] || e.Put.After(limit) {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return freed, err
+		}
+		if err := s.removeManifest(e.ID); err != nil {
+			return freed, s.fault("collect images", err)
+		}
+		freed.Images++
+	}
+	freed.Blobs, freed.Bytes, err = s.sweep(nil)
+	return freed, s.fault("collect images", err)
+}
+
+// removeManifest takes an image away for good: a crash must not bring back a
+// manifest whose blobs are gone.
+func (s *Store) removeManifest(id string) error {
+	if err := os.Remove(s.manifestPath(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return syncDir(s.path("images"))
+}
+
+// forget removes those of the blobs that nothing refers to, after a failed Put.
+func (s *Store) forget(digests []string) error {
+	if len(digests) == 0 {
+		return nil
+	}
+	blobs := make([]Blob, len(digests))
+	for i, d := range digests {
+		blobs[i].Digest = d
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, _, err := s.sweep(blobs)
+	return s.fault("store image", err)
+}
+
+// sweep removes those of the blobs (nil: of all blobs) that no image refers to
+// and nobody works with; what somebody does work with goes when they are done.
+// Beside a damaged manifest it removes nothing. The caller holds mu.
+func (s *Store) sweep(blobs []Blob) (count int, size int64, err error) {
+	list, whole, err := s.entries()
+	if err != nil || !whole {
+		return 0, 0, err
+	}
+	used := make(map[string]bool)
+	for _, e := range list {
+		for _, b := range e.Manifest.Blobs {
+			used[b.Digest] = true
+		}
+	}
+	only := make(map[string]bool, len(blobs))
+	for _, b := range blobs {
+		only[b.Digest] = true
+	}
+	files, err := os.ReadDir(s.path("blobs"))
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, f := range files {
+		digest, ok := blobOfFile(f.Name())
+		if !ok || used[digest] || blobs != nil && !only[digest] {
+			continue
+		}
+		if s.pins[digest] > 0 {
+			s.late[digest] = true // its last user removes it
+			continue
+		}
+		if st, err := f.Info(); err == nil {
+			size += st.Size()
+		}
+		if err := os.Remove(s.path("blobs", f.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return count, size, err
+		}
+		count++
+	}
+	return count, size, nil
+}
+
+// blobOfFile is the digest of the blob that a file in blobs/ holds by its name.
+func blobOfFile(name string) (string, bool) {
+	h, ok := strings.CutSuffix(name, ".zst")
+	return "sha256:" + h, ok && isHexDigest(h)
+}
