@@ -68,7 +68,7 @@ func (w *Worker) makeImage(ctx context.Context, j Job, target pipeline.Target) B
 	if err != nil {
 		return broken(err)
 	}
-	r := recipe(target)
+	r := Recipe(target)
 	paths, _, err := w.Builder.Inputs(ctx, r)
 	if err != nil {
 		return broken(err)

@@ -10,8 +10,8 @@ import (
 	"github.com/headwatch/headwatch/runners"
 )
 
-// recipe is a target as a builder reads it.
-func recipe(t pipeline.Target) runners.Recipe {
+// Recipe is a target as a builder reads it.
+func Recipe(t pipeline.Target) runners.Recipe {
 	return runners.Recipe{
 		OS: t.OS, Arch: t.Arch, Source: t.Source, Kernel: t.Kernel, Config: t.Config,
 		Fragments: t.Fragments, World: t.World, Overlay: t.Overlay, Cmdline: t.Cmdline, Modules: t.Modules,
@@ -68,7 +68,7 @@ func (d Discovery) Discover(ctx context.Context, upstream string, src Source, ta
 
 // resolve computes the build inputs of every commit that has none yet.
 func (d Discovery) resolve(ctx context.Context, upstream string, src Source, t pipeline.Target) error {
-	paths, salt, err := d.Builder.Inputs(ctx, recipe(t))
+	paths, salt, err := d.Builder.Inputs(ctx, Recipe(t))
 	if err != nil {
 		return err
 	}

@@ -90,18 +90,9 @@ func (c *Conductor) Follow(ctx context.Context, pollers map[string]Poller) error
 	}
 }
 
-// watch discovers at start and whenever the branch has moved.
+// watch looks whenever the poller says that the branch has moved.
 func (c *Conductor) watch(ctx context.Context, upstream string, p Poller) {
-	moved := true
 	for {
-		if moved {
-			if u, err := c.Discover(ctx, upstream); err == nil {
-				moved = false
-				c.announce(upstream, u)
-			} else if ctx.Err() == nil {
-				c.Log.Warn("upstream could not be followed, it is tried again", "upstream", upstream, "err", err)
-			}
-		}
 		timer := time.NewTimer(p.Next())
 		select {
 		case <-ctx.Done():
@@ -110,11 +101,25 @@ func (c *Conductor) watch(ctx context.Context, upstream string, p Poller) {
 		case <-timer.C:
 		}
 		_, changed, err := p.Changed(ctx)
-		if err != nil && ctx.Err() == nil {
-			c.Log.Warn("upstream could not be polled, it is tried again", "upstream", upstream, "err", err)
+		if err == nil && changed {
+			var u Update
+			if u, err = c.Look(ctx, upstream); err == nil {
+				p.Saw(u.Head)
+			}
 		}
-		moved = moved || changed
+		if err != nil && ctx.Err() == nil {
+			c.Log.Warn("upstream could not be followed, it is tried again", "upstream", upstream, "err", err)
+		}
 	}
+}
+
+// Look discovers once and tells everybody who waits for new commits.
+func (c *Conductor) Look(ctx context.Context, upstream string) (Update, error) {
+	u, err := c.Discover(ctx, upstream)
+	if err == nil {
+		c.announce(upstream, u)
+	}
+	return u, err
 }
 
 func (c *Conductor) announce(upstream string, u Update) {

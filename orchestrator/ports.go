@@ -30,7 +30,11 @@ type Sources func(ctx context.Context, upstream string) (Source, error)
 
 // Poller tells cheaply whether an upstream's branch has moved.
 type Poller interface {
+	// Changed asks for the branch's head, and says whether it is another than the
+	// one that Saw was told of last.
 	Changed(ctx context.Context) (head string, changed bool, err error)
+	// Saw says that everything up to head is taken care of.
+	Saw(head string)
 	// Next is how long to wait before asking again.
 	Next() time.Duration
 }
@@ -63,8 +67,15 @@ type Lease interface {
 	Return(ctx context.Context, delay time.Duration) error
 }
 
-// ErrJobDone is returned by Journal for a job whose outcome is stored already.
-var ErrJobDone = errors.New("job is done")
+// What Journal says of a job that is not the caller's to carry out.
+var (
+	// ErrJobDone: its outcome is stored already.
+	ErrJobDone = errors.New("job is done")
+	// ErrUnknownJob: it was never planned.
+	ErrUnknownJob = errors.New("job is not planned")
+	// ErrAbandoned: another attempt has taken over.
+	ErrAbandoned = errors.New("run is abandoned: another attempt of its job has taken over")
+)
 
 // Journal records what a worker does. Every method is one transaction, on disk
 // when it returns, and idempotent: the same outcome twice changes nothing.

@@ -36,7 +36,7 @@ func (w *Worker) run(ctx context.Context, j Job) error {
 	}
 	limit := w.Pipeline.Layers[j.Layer].Timeout
 	e := Execution{
-		Builder: w.Builder, Runner: w.Runner, Cases: casesOf(w.Suites, j.Suite, j.Layer, ""),
+		Builder: w.Builder, Runner: w.Runner, Cases: CasesOf(w.Suites, j.Suite, j.Layer, ""),
 		Image: j.Image, Suite: j.Suite, Seed: j.Seed, Dir: w.Places.Scratch(r.ID), Console: console, Record: record,
 	}
 	var rigErr error
@@ -67,9 +67,9 @@ func (w *Worker) finishRun(ctx context.Context, r Run, console ConsoleLog, rigEr
 	return nil
 }
 
-// casesOf lists the cases of a suite in a layer; only names one of them, or
+// CasesOf lists the cases of a suite in a layer; only names one of them, or
 // none for all.
-func casesOf(all []suites.Suite, suite string, layer suites.Layer, only string) []suites.Case {
+func CasesOf(all []suites.Suite, suite string, layer suites.Layer, only string) []suites.Case {
 	var out []suites.Case
 	for _, s := range all {
 		if s.Name != suite {

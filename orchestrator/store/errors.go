@@ -13,11 +13,6 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrAmbiguous is returned for a prefix that more than one id starts with.
 	ErrAmbiguous = errors.New("ambiguous: give more digits")
-	// ErrUnknownJob is returned by the journal for a job that was never planned.
-	ErrUnknownJob = errors.New("job is not planned")
-	// ErrAbandoned is returned by the journal for a run that another attempt has
-	// taken over from; what it says does not count any more.
-	ErrAbandoned = errors.New("run is abandoned: another attempt of its job has taken over")
 )
 
 // explain says what was being done, and turns what the user can do something

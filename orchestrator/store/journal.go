@@ -20,7 +20,7 @@ func openJob(ctx context.Context, tx *sql.Tx, id string, kind orchestrator.JobKi
 	err = tx.QueryRowContext(ctx, `SELECT payload, done_at IS NOT NULL FROM jobs WHERE id = ?`, id).Scan(document{&j}, &done)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
-		return j, ErrUnknownJob
+		return j, orchestrator.ErrUnknownJob
 	case err != nil:
 		return j, err
 	case j.Kind != kind:

@@ -69,10 +69,10 @@ func TestAnotherAttemptTakesOver(t *testing.T) {
 		t.Errorf("second attempt is %+v", second)
 	}
 	res := suites.Result{Case: "boot", Status: suites.Failed}
-	if err := db.AddResult(t.Context(), first.ID, res); !errors.Is(err, ErrAbandoned) {
+	if err := db.AddResult(t.Context(), first.ID, res); !errors.Is(err, orchestrator.ErrAbandoned) {
 		t.Errorf("abandoned run: %v", err)
 	}
-	if err := db.FinishRun(t.Context(), ended(first, suites.Failed), nil); !errors.Is(err, ErrAbandoned) {
+	if err := db.FinishRun(t.Context(), ended(first, suites.Failed), nil); !errors.Is(err, orchestrator.ErrAbandoned) {
 		t.Errorf("abandoned run ends: %v", err)
 	}
 	add(t, db, second.ID, "boot", suites.Passed)

@@ -33,7 +33,7 @@ func (d *disorder) said(j orchestrator.Job, i int) suites.Result {
 
 // must accepts what a worker that is too late is told.
 func (d *disorder) must(err error) {
-	if err != nil && !errors.Is(err, orchestrator.ErrJobDone) && !errors.Is(err, ErrAbandoned) {
+	if err != nil && !errors.Is(err, orchestrator.ErrJobDone) && !errors.Is(err, orchestrator.ErrAbandoned) {
 		d.t.Fatal(err)
 	}
 }

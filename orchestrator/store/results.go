@@ -79,7 +79,7 @@ func superseded(ctx context.Context, tx *sql.Tx, run string) error {
 	case done:
 		return orchestrator.ErrJobDone
 	}
-	return ErrAbandoned
+	return orchestrator.ErrAbandoned
 }
 
 // FinishRun stores a run's end and its crashes and ends the job. A finished run
