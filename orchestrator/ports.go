@@ -58,13 +58,16 @@ type Queue interface {
 	Rebuild(ctx context.Context, jobs []Job) error
 }
 
-// Lease is a job in a worker's hands. It is kept alive until Done or Return.
+// Lease is a job in a worker's hands. It is kept alive until Done,
+// Return or Drop.
 type Lease interface {
 	Job() Job
 	// Done takes the job off the queue, after what it produced is stored.
 	Done(ctx context.Context) error
 	// Return gives the job back, to be handed out again after delay.
 	Return(ctx context.Context, delay time.Duration) error
+	// Drop lets go of a job that another attempt has taken over.
+	Drop()
 }
 
 // What Journal says of a job that is not the caller's to carry out.

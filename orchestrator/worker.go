@@ -110,6 +110,15 @@ func (w *Worker) carryOut(ctx context.Context, lease Lease) {
 	// The lease must end even when we are being stopped.
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
+	if errors.Is(err, ErrAbandoned) {
+		w.Log.Warn("another attempt has taken the job over", "job", j.ID)
+		lease.Drop()
+		return
+	}
+	if errors.Is(err, ErrUnknownJob) {
+		w.Log.Error("a job that nobody planned is dropped", "job", j.ID)
+		err = nil
+	}
 	if err == nil || errors.Is(err, ErrJobDone) {
 		if err := lease.Done(end); err != nil {
 			w.Log.Warn("job is stored but still queued; it will be recognized", "job", j.ID, "err", err)
