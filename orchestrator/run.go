@@ -41,10 +41,34 @@ func (w *Worker) run(ctx context.Context, j Job) error {
 	}
 	var rigErr error
 	r.Status, rigErr = e.Do(ctx, machine, limit, &r)
+	if errors.Is(rigErr, runners.ErrNoImage) {
+		if rigErr = w.restore(ctx, j); rigErr == nil {
+			r.Status, rigErr = e.Do(ctx, machine, limit, &r)
+		}
+	}
 	if ctx.Err() != nil {
 		return ctx.Err() // stopped, not judged: another attempt does it again
 	}
 	return w.finishRun(ctx, r, console, rigErr)
+}
+
+// restore builds an image again that was collected or dropped since its build
+// was recorded. Equal inputs make equal images, or the run would be about another.
+func (w *Worker) restore(ctx context.Context, j Job) error {
+	target, ok := w.Pipeline.Targets[j.Target]
+	if !ok {
+		return fmt.Errorf("image %s is gone, and target %q is not in the pipeline any more", j.Image, j.Target)
+	}
+	again := j
+	again.ID = "restore-" + j.ID
+	b := w.makeImage(ctx, again, target)
+	switch {
+	case b.Status != suites.Passed:
+		return fmt.Errorf("image %s is gone and cannot be built again: %s", j.Image, b.Reason)
+	case b.Image != j.Image:
+		return fmt.Errorf("image %s is gone, and the same inputs make %s now", j.Image, b.Image)
+	}
+	return nil
 }
 
 func (w *Worker) finishRun(ctx context.Context, r Run, console ConsoleLog, rigErr error) error {
@@ -52,7 +76,11 @@ func (w *Worker) finishRun(ctx context.Context, r Run, console ConsoleLog, rigEr
 		r.Status, r.Reason = suites.Broken, rigErr.Error()
 	}
 	name := w.Places.Console(r.ID)
-	if err := console.Save(filepath.Join(w.Places.Root, name)); err != nil {
+	path := filepath.Join(w.Places.Root, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return fmt.Errorf("keep the console of run %s: %w", r.ID, err)
+	}
+	if err := console.Save(path); err != nil {
 		return fmt.Errorf("keep the console of run %s: %w", r.ID, err)
 	}
 	r.Console, r.Finished, r.State = name, w.now(), RunFinished
@@ -111,7 +139,8 @@ func (e Execution) Do(ctx context.Context, m pipeline.Machine, limit time.Durati
 		defer cancel()
 	}
 	defer os.RemoveAll(e.Dir)
-	if err := errors.Join(os.RemoveAll(e.Dir), os.MkdirAll(e.Dir, 0o755)); err != nil {
+	room := filepath.Join(e.Dir, "machine")
+	if err := errors.Join(os.RemoveAll(e.Dir), os.MkdirAll(room, 0o755)); err != nil {
 		return suites.Broken, err
 	}
 	bootable, err := e.Builder.Open(ctx, e.Image, filepath.Join(e.Dir, "image"))
@@ -119,7 +148,7 @@ func (e Execution) Do(ctx context.Context, m pipeline.Machine, limit time.Durati
 		return suites.Broken, err
 	}
 	began := time.Now()
-	machine, err := e.Runner.Boot(ctx, bootable, spec(m, filepath.Join(e.Dir, "machine"), e.Console, limit/bootShare))
+	machine, err := e.Runner.Boot(ctx, bootable, spec(m, room, e.Console, limit/bootShare))
 	var results []suites.Status
 	note := func(res suites.Result) error {
 		results = append(results, res.Status)

@@ -1,6 +1,13 @@
 package runners
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
+
+// ErrNoImage is wrapped by what Builder.Open returns for an image that is not
+// stored (any more). Building it again brings it back.
+var ErrNoImage = errors.New("not in the image store")
 
 // BuildError says that the source does not build: the commit is bad for the
 // case "build" and untestable for every other.

@@ -135,10 +135,11 @@ func (s *site) run(ctx context.Context, id string) (api.Run, orchestrator.Run, e
 	if err != nil {
 		return api.Run{}, r, err
 	}
-	return runDocument(r, results, crashes), r, nil
+	return RunDocument(r, results, crashes), r, nil
 }
 
-func runDocument(r orchestrator.Run, results []suites.Result, crashes []orchestrator.Crash) api.Run {
+// RunDocument is the `run` document of a run and what its cases said.
+func RunDocument(r orchestrator.Run, results []suites.Result, crashes []orchestrator.Crash) api.Run {
 	d := api.Run{
 		Run: r.ID, Image: r.Job.Image, Suite: r.Job.Suite, Seed: r.Job.Seed, Status: statusWord(r.Status),
 		Results: make([]api.Result, 0, len(results)), Crashes: make([]api.Crash, 0, len(crashes)),

@@ -43,7 +43,7 @@ type Artifact struct {
 }
 
 // ErrNoImage says that the store does not have an image.
-var ErrNoImage = errors.New("not in the image store")
+var ErrNoImage = runners.ErrNoImage
 
 // CorruptError says that an image's file in the store is not what was put there.
 type CorruptError struct {

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/headwatch/headwatch"
+	"github.com/headwatch/headwatch/orchestrator/pipeline"
+	"github.com/headwatch/headwatch/suites"
+	"github.com/headwatch/headwatch/suites/smoke"
+)
+
+// app is what every command shares: the global flags and the standard streams.
+type app struct {
+	stdout, stderr io.Writer
+	state          string
+	pipelines      string
+	json           bool
+	verbose        bool
+}
+
+// allSuites is every suite that this binary knows.
+func allSuites() []suites.Suite { return []suites.Suite{smoke.Suite()} }
+
+// stateDir is the state directory: the flag's, or the user's
+// ($XDG_STATE_HOME/headwatch, see the XDG Base Directory Specification).
+func (a *app) stateDir() (string, error) {
+	dir := a.state
+	if dir == "" {
+		base := os.Getenv("XDG_STATE_HOME")
+		if base == "" {
+			home, err := os.UserHomeDir()
+			if err != nil {
+				return "", usagef("no home directory: give --state DIR")
+			}
+			base = filepath.Join(home, ".local", "state")
+		}
+		dir = filepath.Join(base, "headwatch")
+	}
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	return abs, nil
+}
+
+// kernelsDir is where set-up unpacked the packaged Linux kernels.
+func kernelsDir() string {
+	if dir := os.Getenv("HEADWATCH_KERNELS"); dir != "" {
+		return dir
+	}
+	if dir, err := os.UserCacheDir(); err == nil {
+		return filepath.Join(dir, "headwatch", "kernels")
+	}
+	return filepath.Join(os.TempDir(), "headwatch-kernels")
+}
+
+// loadPipeline reads the pipelines file: the flag's, ./pipelines.yaml, the copy
+// in the state directory, or the one built in.
+func (a *app) loadPipeline() (*pipeline.File, error) {
+	candidates := []string{a.pipelines}
+	if a.pipelines == "" {
+		dir, err := a.stateDir()
+		if err != nil {
+			return nil, err
+		}
+		candidates = []string{"pipelines.yaml", filepath.Join(dir, "pipelines.yaml")}
+	}
+	for _, path := range candidates {
+		f, err := pipeline.Load(path, knownNames())
+		if errors.Is(err, fs.ErrNotExist) && a.pipelines == "" {
+			continue
+		}
+		if err != nil {
+			return nil, &exitError{exitUsage, err}
+		}
+		return f, nil
+	}
+	return builtinPipeline()
+}
+
+func builtinPipeline() (*pipeline.File, error) {
+	return pipeline.Default(headwatch.Pipelines, knownNames())
+}
+
+// knownNames is what a pipelines file may refer to.
+func knownNames() pipeline.Known {
+	k := pipeline.Known{
+		Suites: map[string][]suites.Layer{}, Requires: map[string][]string{},
+		NICModels: []string{"virtio-net", "e1000", "e1000e", "igb", "vmxnet3", "rtl8139"},
+		NICLinks:  []string{"user"},
+	}
+	for _, s := range allSuites() {
+		seen := map[suites.Layer]bool{}
+		for _, c := range s.Cases {
+			if !seen[c.Layer] {
+				seen[c.Layer] = true
+				k.Suites[s.Name] = append(k.Suites[s.Name], c.Layer)
+			}
+			k.Requires[s.Name] = append(k.Requires[s.Name], c.Requires...)
+		}
+	}
+	return k
+}
+
+// logger writes what happens to standard error, warnings only unless asked.
+func (a *app) logger(level slog.Level) *slog.Logger {
+	if a.verbose {
+		level = slog.LevelDebug
+	}
+	return slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: level}))
+}
+
+// document prints the one JSON document of a command.
+func (a *app) document(v any) error {
+	enc := json.NewEncoder(a.stdout)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(v); err != nil {
+		return fmt.Errorf("write the document: %w", err)
+	}
+	return nil
+}

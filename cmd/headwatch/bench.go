@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/headwatch/headwatch/orchestrator"
+)
+
+func benchCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "bench NAME", Short: "measure, and print ratios of one run", ValidArgs: []string{"demo"},
+		Long: `demo: runs the demo from nothing and prints how long it took, and what share of
+the processors and how much memory the orchestrator itself needed beside QEMU.`,
+		Args: cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.benchDemo(cmd.Context()) },
+	}
+}
+
+// demoBench is what `bench demo` measured. Shares are of the whole machine: 1 is
+// every processor for the whole time.
+type demoBench struct {
+	DurationS     float64 `json:"duration_s"`
+	FirstVerdictS float64 `json:"first_verdict_s"`
+	Processors    int     `json:"processors"`
+	OwnShare      float64 `json:"own_share"`     // CPU time of the orchestrator over wall time × processors
+	OwnOfAll      float64 `json:"own_of_all"`    // over all CPU time, QEMU's included
+	MaxRSSMiB     float64 `json:"max_rss_mib"`   // peak of the orchestrator
+	ShareLimit    float64 `json:"share_limit"`   // OwnShare and
+	RSSLimitMiB   float64 `json:"rss_limit_mib"` // MaxRSSMiB are to stay below
+}
+
+func (a *app) benchDemo(ctx context.Context) error {
+	self, err := os.Executable()
+	if err != nil {
+		return rig(err)
+	}
+	dir, err := os.MkdirTemp("", "headwatch-bench-")
+	if err != nil {
+		return rig(err)
+	}
+	defer os.RemoveAll(dir)
+	cmd := exec.CommandContext(ctx, self, "demo", "--once", "--json", "--seed", "1", "--listen", "127.0.0.1:0", "--state", dir)
+	cmd.Stderr = a.stderr
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	out, err := cmd.Output()
+	if err != nil {
+		return rig(fmt.Errorf("demo: %w", err))
+	}
+	var d demoDocument
+	if err := json.Unmarshal(out, &d); err != nil {
+		return rig(errors.Join(errors.New("demo: its document"), err))
+	}
+	n := runtime.NumCPU()
+	b := demoBench{
+		DurationS: d.DurationS, FirstVerdictS: d.FirstVerdictS, Processors: n,
+		OwnShare: d.CPUS / (d.DurationS * float64(n)), OwnOfAll: d.CPUS / (d.CPUS + d.ChildrenCPUS),
+		MaxRSSMiB: float64(d.MaxRSSBytes) / (1 << 20), ShareLimit: .05, RSSLimitMiB: 150,
+	}
+	if a.json {
+		return rig(a.document(b))
+	}
+	fmt.Fprintf(a.stdout, "demo             %8.1f s   first verdict after %.1f s\n", b.DurationS, b.FirstVerdictS)
+	fmt.Fprintf(a.stdout, "orchestrator     %8.2f %% of %d processors (limit %.0f %%), %.2f %% of all CPU time spent\n", 100*b.OwnShare, n, 100*b.ShareLimit, 100*b.OwnOfAll)
+	fmt.Fprintf(a.stdout, "its memory       %8.1f MiB at its peak (limit %.0f MiB)\n", b.MaxRSSMiB, b.RSSLimitMiB)
+	return nil
+}
+
+// usage fills in what this process and its children have used so far.
+func (d *demoDocument) usage() {
+	var self, children syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &self) != nil || syscall.Getrusage(syscall.RUSAGE_CHILDREN, &children) != nil {
+		return
+	}
+	cpu := func(r syscall.Rusage) float64 {
+		return time.Duration(r.Utime.Nano() + r.Stime.Nano()).Seconds()
+	}
+	d.CPUS, d.ChildrenCPUS = cpu(self), cpu(children)
+	d.MaxRSSBytes = int64(self.Maxrss) * 1024 // KiB on Linux and FreeBSD alike
+}
+
+// firstRun notes when the first run ended.
+type firstRun struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+func (f *firstRun) event(e orchestrator.Event) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if e.Kind == orchestrator.EventRun && f.at.IsZero() {
+		f.at = time.Now()
+	}
+}
+
+func (f *firstRun) since(t time.Time) float64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.at.IsZero() {
+		return 0
+	}
+	return f.at.Sub(t).Seconds()
+}

@@ -1,0 +1,335 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/headwatch/headwatch/orchestrator"
+	"github.com/headwatch/headwatch/orchestrator/demo"
+	"github.com/headwatch/headwatch/orchestrator/pipeline"
+)
+
+// demoUpstream is the demo's upstream in the built-in pipeline.
+const demoUpstream = "demo"
+
+// demoBatch is how many commits the demo publishes at a time: its upstream is
+// followed while it grows.
+const demoBatch = 10
+
+type demoOptions struct {
+	once   bool
+	fresh  bool
+	seed   uint64
+	listen string
+}
+
+func demoCommand(a *app) *cobra.Command {
+	var o demoOptions
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "the main job on a small upstream and a Linux guest",
+		Long: `Makes a small upstream repository of 40 commits in the state directory, one of
+which makes the guest's kernel behave worse, and follows it: builds images,
+boots them, runs the smoke suite, finds the regression and names the culprit.
+
+The history is drawn from a seed. A demo that was interrupted goes on where it
+was; one that is complete shows its results again; --fresh starts another.
+Exit 0 when the culprit was found and nobody else was accused.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !cmd.Flags().Changed("listen") {
+				o.listen = ""
+			}
+			return a.demo(cmd.Context(), o)
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&o.once, "once", false, "exit when done instead of serving the dashboard on")
+	f.BoolVar(&o.fresh, "fresh", false, "throw away what an earlier demo left")
+	f.Uint64Var(&o.seed, "seed", 0, "draw the history from `N` (default: at random)")
+	f.StringVar(&o.listen, "listen", defaultListen, "`address` of the dashboard (default: this port, or any free one)")
+	return cmd
+}
+
+// demoDocument is what `demo --json` prints.
+type demoDocument struct {
+	Commits     int              `json:"commits"`
+	Builds      int              `json:"builds"`
+	Runs        int              `json:"runs"`
+	Results     map[string]int   `json:"results"`
+	Regressions []demoRegression `json:"regressions"`
+	Dashboard   string           `json:"dashboard"`
+	Seed        uint64           `json:"seed"`
+	State       string           `json:"state"`
+	DurationS   float64          `json:"duration_s"`
+	// What the orchestrator itself took, without QEMU and git.
+	FirstVerdictS float64 `json:"first_verdict_s"` // from start to the first finished run; 0: all were finished before
+	CPUS          float64 `json:"cpu_s"`
+	ChildrenCPUS  float64 `json:"children_cpu_s"` // of QEMU, git and other tools
+	MaxRSSBytes   int64   `json:"max_rss_bytes"`
+}
+
+type demoRegression struct {
+	Case            string  `json:"case"`
+	Culprit         string  `json:"culprit"`
+	ExpectedCulprit string  `json:"expected_culprit"`
+	Confidence      float64 `json:"confidence"`
+}
+
+func (a *app) demo(ctx context.Context, o demoOptions) error {
+	began := time.Now()
+	file, err := a.demoPipeline()
+	if err != nil {
+		return err
+	}
+	dir, err := a.demoState()
+	if err != nil {
+		return err
+	}
+	if err := preflight(ctx); err != nil {
+		return rig(err)
+	}
+	if o.fresh {
+		if err := freshDemo(dir); err != nil {
+			return rig(err)
+		}
+	}
+	show := newProgress(a.stderr, false)
+	defer show.close()
+	var first firstRun
+	r, err := a.openRig(ctx, dir, "demo", file, a.logger(slog.LevelWarn), show.event, first.event)
+	if err != nil {
+		return err
+	}
+	defer r.close()
+	up, err := a.openDemo(ctx, r, o)
+	if err != nil {
+		return rig(err)
+	}
+	board, err := startDashboard(ctx, r, o.listen)
+	if err != nil {
+		return rig(err)
+	}
+	defer board.stop()
+	show.openJobs = func() int { n, _ := r.db.Counts(ctx, ""); return n.OpenJobs }
+	show.say("demo: %d commits from seed %d in %s; dashboard %s", up.Len(), up.Seed, dir, board.url)
+	var doc demoDocument
+	err = r.withWorker(ctx, func(ctx context.Context) error {
+		if err := followDemo(ctx, r, up, show); err != nil {
+			return err
+		}
+		if doc, err = r.demoResult(ctx, up); err != nil {
+			return err
+		}
+		doc.Dashboard, doc.DurationS = board.url, time.Since(began).Seconds()
+		doc.FirstVerdictS = first.since(began)
+		doc.usage()
+		show.close()
+		if err := a.printDemo(ctx, r, doc); err != nil || o.once {
+			return err
+		}
+		return a.keepFollowing(ctx, r, board.url)
+	})
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		if doc.Commits > 0 {
+			return demoVerdict(doc)
+		}
+		return rig(errors.New("stopped; the same command goes on from here"))
+	}
+	if err != nil {
+		return rig(err)
+	}
+	return demoVerdict(doc)
+}
+
+// demoPipeline is the built-in pipeline unless one is given: the demo does not
+// depend on the folder it is started in.
+func (a *app) demoPipeline() (*pipeline.File, error) {
+	if a.pipelines == "" {
+		return builtinPipeline()
+	}
+	f, err := a.loadPipeline()
+	if err == nil {
+		if _, ok := f.Upstreams[demoUpstream]; !ok {
+			return nil, usagef("%s: the demo needs an upstream named %q", f.Path, demoUpstream)
+		}
+	}
+	return f, err
+}
+
+// demoState keeps the demo apart from what the user follows in earnest.
+func (a *app) demoState() (string, error) {
+	dir, err := a.stateDir()
+	if err != nil || a.state != "" {
+		return dir, err
+	}
+	return filepath.Join(dir, "demo"), nil
+}
+
+func (a *app) openDemo(ctx context.Context, r *rigging, o demoOptions) (*demo.Upstream, error) {
+	dir := r.file.Upstreams[demoUpstream].Remote(r.dir)
+	up, err := demo.Open(ctx, dir, 0)
+	if err == nil && (o.seed == 0 || o.seed == up.Seed) {
+		return up, nil
+	}
+	seed := o.seed
+	if seed == 0 {
+		seed = rand.Uint64N(1_000_000) + 1
+	}
+	return demo.Open(ctx, dir, seed)
+}
+
+// followDemo publishes the upstream batch by batch, each when the one before is
+// settled, while the conductor follows it.
+func followDemo(ctx context.Context, r *rigging, up *demo.Upstream, show *progress) error {
+	ctx, stop := context.WithCancel(ctx)
+	followed := make(chan error, 1)
+	pollers, err := r.pollers(ctx, []string{demoUpstream})
+	if err != nil {
+		stop()
+		return err
+	}
+	go func() { followed <- r.conductor.Follow(ctx, pollers) }()
+	err = publishAll(ctx, r, up, show)
+	stop()
+	return errors.Join(err, <-followed)
+}
+
+func publishAll(ctx context.Context, r *rigging, up *demo.Upstream, show *progress) error {
+	n, err := up.Published(ctx)
+	if err != nil {
+		return err
+	}
+	for first := true; first || n < up.Len(); first = false {
+		if !first || n == 0 {
+			n = min(n+demoBatch, up.Len())
+			if err := up.Publish(ctx, n); err != nil {
+				return err
+			}
+			show.say("demo: the upstream has %d commits now", n)
+		}
+		if err := r.conductor.Reach(ctx, demoUpstream, up.Hash(n-1)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// demoResult is the demo's final comparison, the only place that asks which
+// commit is the culprit.
+func (r *rigging) demoResult(ctx context.Context, up *demo.Upstream) (demoDocument, error) {
+	counts, err := r.db.Counts(ctx, demoUpstream)
+	if err != nil {
+		return demoDocument{}, err
+	}
+	doc := demoDocument{
+		Commits: counts.Commits, Builds: counts.Builds, Runs: counts.Runs,
+		Results: resultWords(counts.Results), Seed: up.Seed, State: r.dir, Regressions: []demoRegression{},
+	}
+	regs, err := r.db.Regressions(ctx, demoUpstream, false, 100)
+	if err != nil {
+		return demoDocument{}, err
+	}
+	at, name := demo.Answer(up.Seed)
+	found := false
+	for _, g := range regs {
+		if g.State == orchestrator.Withdrawn {
+			continue
+		}
+		d := demoRegression{Case: g.Case, Culprit: g.Culprit, Confidence: g.Confidence}
+		if g.Case == name && !found {
+			found = true
+			d.ExpectedCulprit = up.Hash(at)
+		}
+		doc.Regressions = append(doc.Regressions, d)
+	}
+	if !found {
+		doc.Regressions = append(doc.Regressions, demoRegression{Case: name, ExpectedCulprit: up.Hash(at)})
+	}
+	return doc, nil
+}
+
+// demoVerdict is good when every seeded regression was found with the right
+// culprit and nobody else was accused.
+func demoVerdict(doc demoDocument) error {
+	if slices.ContainsFunc(doc.Regressions, func(d demoRegression) bool { return d.Culprit != d.ExpectedCulprit }) {
+		return errBad
+	}
+	return nil
+}
+
+func (a *app) printDemo(ctx context.Context, r *rigging, doc demoDocument) error {
+	if a.json {
+		return a.document(doc)
+	}
+	w := a.stdout
+	fmt.Fprintf(w, "\n%d commits, %d builds, %d runs in %s\n", doc.Commits, doc.Builds, doc.Runs, seconds(doc.DurationS))
+	for _, d := range doc.Regressions {
+		switch {
+		case d.Culprit == "":
+			fmt.Fprintf(w, "%s: no culprit found, expected %s\n", d.Case, short(d.ExpectedCulprit))
+			continue
+		case d.Culprit != d.ExpectedCulprit:
+			fmt.Fprintf(w, "%s: accused %s, expected %q\n", d.Case, short(d.Culprit), short(d.ExpectedCulprit))
+			continue
+		}
+		c, err := r.db.Commit(ctx, d.Culprit)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(w, "%s was broken by %s %q by %s (confidence %.1f %%), which is right\n", d.Case, short(d.Culprit), c.Subject, c.Author, 100*d.Confidence)
+	}
+	fmt.Fprintf(w, "state: %s\ndashboard: %s\n", doc.State, doc.Dashboard)
+	return nil
+}
+
+// keepFollowing serves on and follows what people commit to the demo's upstream.
+func (a *app) keepFollowing(ctx context.Context, r *rigging, url string) error {
+	pollers, err := r.pollers(ctx, []string{demoUpstream})
+	if err != nil {
+		return err
+	}
+	if !a.json {
+		fmt.Fprintf(a.stderr, "following on; open %s, end with Ctrl-C\n", url)
+	}
+	return r.conductor.Follow(ctx, pollers)
+}
+
+// freshDemo removes an earlier demo, if nobody is using it and it is one.
+func freshDemo(dir string) error {
+	l, err := own(dir, "demo")
+	if err != nil {
+		return err
+	}
+	defer l.release()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Name() == "lock" {
+			continue
+		}
+		if !slices.Contains(stateEntries, e.Name()) {
+			return fmt.Errorf("%s holds %s, which no demo made: not removed", dir, e.Name())
+		}
+	}
+	for _, e := range entries {
+		if e.Name() == "lock" || e.Name() == "images" { // equal inputs make equal images again
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,258 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/headwatch/headwatch/runners/build"
+	"github.com/headwatch/headwatch/runners/qemu"
+)
+
+// setupCommand mends what is missing on a machine.
+const setupCommand = "make setup"
+
+// finding is what doctor says of one thing.
+type finding struct {
+	Check  string `json:"check"`
+	OK     bool   `json:"ok"`
+	Needed bool   `json:"needed"` // false: headwatch works without, but less well
+	Detail string `json:"detail"`
+	Fix    string `json:"fix,omitempty"` // the command that mends it
+}
+
+func doctorCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "doctor", Short: "check this machine, and say how to mend what is wrong",
+		Long: `Checks QEMU, acceleration (by running code, not by looking at /dev/kvm), kernels,
+makefs, git, disk, ports and limits. Exit 0 when nothing that is needed is
+missing, 125 otherwise.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.doctor(cmd.Context()) },
+	}
+}
+
+func (a *app) doctor(ctx context.Context) error {
+	dir, err := a.stateDir()
+	if err != nil {
+		return err
+	}
+	r := qemu.New(qemu.Config{Log: a.logger(slog.LevelWarn)})
+	findings := []finding{
+		checkQEMU(ctx, r), checkDevices(ctx, r), checkAccel(ctx, r), checkKernels(), checkAgents(),
+		checkTool(ctx, "git", true, "git", "--version"), checkTool(ctx, "makefs", false, "makefs"), checkFirmware(),
+		checkDisk(dir), checkPort(dir), checkFiles(),
+	}
+	if a.json {
+		if err := a.document(findings); err != nil {
+			return rig(err)
+		}
+	} else {
+		for _, f := range findings {
+			a.printFinding(f)
+		}
+	}
+	if slices.ContainsFunc(findings, func(f finding) bool { return !f.OK && f.Needed }) {
+		return &exitError{code: exitRig}
+	}
+	return nil
+}
+
+func (a *app) printFinding(f finding) {
+	mark := "ok"
+	switch {
+	case !f.OK && f.Needed:
+		mark = "WRONG"
+	case !f.OK:
+		mark = "note"
+	}
+	fmt.Fprintf(a.stdout, "%-6s %-12s %s\n", mark, f.Check, f.Detail)
+	if f.Fix != "" && !f.OK {
+		fmt.Fprintf(a.stdout, "%-6s %-12s mend it with: %s\n", "", "", f.Fix)
+	}
+}
+
+// preflight checks what no run can do without, quickly.
+func preflight(ctx context.Context) error {
+	for _, f := range []finding{checkQEMU(ctx, qemu.New(qemu.Config{})), checkAgents(), checkTool(ctx, "git", true, "git", "--version")} {
+		if !f.OK {
+			return fmt.Errorf("%s: %s; mend it with: %s", f.Check, f.Detail, f.Fix)
+		}
+	}
+	return nil
+}
+
+func checkQEMU(ctx context.Context, r *qemu.Runner) finding {
+	f := finding{Check: "qemu", Needed: true, Fix: setupCommand}
+	v, err := r.Version(ctx)
+	if err != nil {
+		f.Detail = err.Error()
+		return f
+	}
+	var major, minor int
+	fmt.Sscanf(v, "%d.%d", &major, &minor)
+	f.OK = major > 7 || (major == 7 && minor >= 2)
+	f.Detail = "version " + v
+	if !f.OK {
+		f.Detail += ", 7.2 or newer is needed"
+	}
+	return f
+}
+
+func checkDevices(ctx context.Context, r *qemu.Runner) finding {
+	f := finding{Check: "nics", Needed: true, Fix: setupCommand}
+	models, err := r.Devices(ctx)
+	if err != nil {
+		f.Detail = err.Error()
+		return f
+	}
+	f.OK = slices.Contains(models, "virtio-net")
+	f.Detail = strings.Join(models, " ")
+	if !f.OK {
+		f.Detail = "no virtio-net in this QEMU, only " + f.Detail
+	}
+	return f
+}
+
+func checkAccel(ctx context.Context, r *qemu.Runner) finding {
+	accel, detail := r.Probe(ctx)
+	return finding{
+		Check: "acceleration", OK: accel == "kvm", Detail: accel + ": " + detail,
+		Fix: "none from here: load kvm_intel or kvm_amd, allow access to /dev/kvm, or enable nesting on the host above; emulation works, slowly",
+	}
+}
+
+func checkKernels() finding {
+	f := finding{Check: "kernels", Needed: true, Fix: setupCommand}
+	dir := kernelsDir()
+	var have []string
+	for _, flavour := range []string{"cloud", "generic"} {
+		if text, err := os.ReadFile(filepath.Join(dir, flavour, "VERSION")); err == nil {
+			have = append(have, strings.Join(strings.Fields(string(text)), " "))
+		}
+	}
+	f.OK = len(have) > 0
+	f.Detail = strings.Join(have, ", ")
+	if !f.OK {
+		f.Detail = "no Linux kernel in " + dir
+	}
+	return f
+}
+
+func checkAgents() finding {
+	f := finding{Check: "agents", OK: true, Needed: true, Fix: "make build"}
+	for _, os := range []string{"linux", "freebsd"} {
+		if _, err := build.Agent(os, "amd64"); err != nil {
+			f.OK, f.Detail = false, err.Error()
+			return f
+		}
+	}
+	f.Detail = "in this binary for linux and freebsd"
+	return f
+}
+
+func checkTool(ctx context.Context, name string, needed bool, command ...string) finding {
+	f := finding{Check: name, Needed: needed, Fix: setupCommand}
+	path, err := exec.LookPath(command[0])
+	if err != nil {
+		f.Detail = command[0] + " is not on the PATH"
+		return f
+	}
+	f.OK, f.Detail = true, path
+	if len(command) > 1 {
+		out, err := exec.CommandContext(ctx, path, command[1:]...).Output()
+		if err != nil {
+			f.OK, f.Detail = false, fmt.Sprintf("%s: %v", strings.Join(command, " "), err)
+			return f
+		}
+		f.Detail = strings.TrimSpace(string(out))
+	}
+	return f
+}
+
+// firmwares are where Debian and FreeBSD put the UEFI firmware for guests.
+var firmwares = []string{
+	"/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_CODE.fd",
+	"/usr/local/share/uefi-firmware/BHYVE_UEFI.fd", "/usr/local/share/edk2-qemu/QEMU_UEFI_CODE-x86_64.fd",
+}
+
+func checkFirmware() finding {
+	f := finding{Check: "firmware", Detail: "no UEFI firmware: FreeBSD guests need it", Fix: setupCommand}
+	for _, path := range firmwares {
+		if _, err := os.Stat(path); err == nil {
+			f.OK, f.Detail = true, path
+			break
+		}
+	}
+	return f
+}
+
+// wantDisk is what a state directory should find free: a few images, mirrors and
+// logs; a FreeBSD build wants ten times that.
+const wantDisk = 2 << 30
+
+func checkDisk(dir string) finding {
+	f := finding{Check: "disk", Needed: true, Fix: "headwatch --state DIR on a larger file system"}
+	at := dir
+	for {
+		if _, err := os.Stat(at); err == nil || at == filepath.Dir(at) {
+			break
+		}
+		at = filepath.Dir(at)
+	}
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(at, &st); err != nil {
+		f.Detail = fmt.Sprintf("%s: %v", at, err)
+		return f
+	}
+	free := uint64(st.Bavail) * uint64(st.Bsize)
+	f.OK = free >= wantDisk
+	f.Detail = fmt.Sprintf("%.1f GiB free for %s", float64(free)/(1<<30), dir)
+	return f
+}
+
+// checkPort looks whether the dashboard's port is free, or ours.
+func checkPort(dir string) finding {
+	f := finding{Check: "port", OK: true, Detail: defaultListen + " is free", Fix: "headwatch serve --listen ADDRESS"}
+	l, err := net.Listen("tcp", defaultListen)
+	if err == nil {
+		l.Close()
+		return f
+	}
+	if who, ok := findOwner(dir); ok && strings.Contains(who.URL, defaultListen) {
+		f.Detail = fmt.Sprintf("%s is headwatch %s's, process %d", defaultListen, who.Command, who.PID)
+		return f
+	}
+	f.OK, f.Detail = false, err.Error()
+	if errors.Is(err, syscall.EADDRINUSE) {
+		f.Detail = defaultListen + " is taken by another program"
+	}
+	return f
+}
+
+// wantFiles is the number of open files that a worker per processor, a mirror
+// and a few dozen readers of the dashboard can need.
+const wantFiles = 1024
+
+func checkFiles() finding {
+	f := finding{Check: "open files", Needed: true, Fix: fmt.Sprintf("ulimit -n %d", wantFiles)}
+	var l syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
+		f.Detail = err.Error()
+		return f
+	}
+	f.OK = uint64(l.Cur) >= wantFiles
+	f.Detail = fmt.Sprintf("limit %d, %d processors", l.Cur, runtime.NumCPU())
+	return f
+}

@@ -1,0 +1,183 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/headwatch/headwatch/orchestrator"
+	"github.com/headwatch/headwatch/orchestrator/store"
+	"github.com/headwatch/headwatch/runners/build"
+	"github.com/headwatch/headwatch/runners/console"
+)
+
+// stateEntries is everything that may lie in a state directory.
+var stateEntries = []string{
+	"lock", "headwatch.db", "headwatch.db-wal", "headwatch.db-shm", "queue", "images", "mirrors",
+	"logs", "consoles", "work", "pipelines.yaml", demoUpstream,
+}
+
+// problem is one thing wrong with a state directory.
+type problem struct {
+	Check string `json:"check"`
+	What  string `json:"what"`
+	Fixed bool   `json:"fixed"`
+}
+
+func fsckCommand(a *app) *cobra.Command {
+	var repair bool
+	cmd := &cobra.Command{
+		Use: "fsck", Short: "check a state directory: database, images, logs, left-overs",
+		Long: `Reads everything that the state directory holds: the database's integrity and our
+own invariants, every image by its digest, the logs that results refer to, and
+what does not belong there. Exit 0 when nothing is wrong or all was repaired, 1
+otherwise.
+
+--repair removes left-overs and damaged images, which are built again when they
+are needed. It changes nothing in the database.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.fsck(cmd.Context(), repair) },
+	}
+	cmd.Flags().BoolVar(&repair, "repair", false, "remove left-overs and damaged images")
+	return cmd
+}
+
+func (a *app) fsck(ctx context.Context, repair bool) error {
+	dir, err := a.stateDir()
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(dir); err != nil {
+		return usagef("no state directory at %s; give --state DIR", dir)
+	}
+	lock, err := own(dir, "fsck")
+	if err != nil {
+		return rig(err)
+	}
+	defer lock.release()
+	problems := []problem{}
+	for _, check := range []func(context.Context, string, bool) ([]problem, error){fsckDatabase, fsckImages, fsckFiles} {
+		found, err := check(ctx, dir, repair)
+		if err != nil {
+			return rig(err)
+		}
+		problems = append(problems, found...)
+	}
+	if a.json {
+		if err := a.document(problems); err != nil {
+			return rig(err)
+		}
+	} else {
+		for _, p := range problems {
+			note := ""
+			if p.Fixed {
+				note = " (repaired)"
+			}
+			fmt.Fprintf(a.stdout, "%s: %s%s\n", p.Check, p.What, note)
+		}
+	}
+	if slices.ContainsFunc(problems, func(p problem) bool { return !p.Fixed }) {
+		return errBad
+	}
+	return nil
+}
+
+// fsckDatabase checks the database, and that what it refers to is there.
+func fsckDatabase(ctx context.Context, dir string, _ bool) ([]problem, error) {
+	path := dbPath(dir)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	found, err := store.Check(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	var out []problem
+	for _, f := range found {
+		out = append(out, problem{Check: "database " + f.Check, What: f.What})
+	}
+	if len(found) > 0 {
+		return out, nil // what a damaged database refers to cannot be trusted
+	}
+	db, err := store.Open(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	defer db.Close()
+	kept, err := db.Artifacts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range kept.Logs {
+		if _, err := os.Stat(keptPath(dir, name)); err != nil {
+			out = append(out, problem{Check: "log", What: err.Error()})
+		}
+	}
+	for _, name := range kept.Consoles {
+		if _, err := console.Load(keptPath(dir, name), maxConsole); err != nil {
+			out = append(out, problem{Check: "console", What: err.Error()})
+		}
+	}
+	return out, nil
+}
+
+// fsckImages reads every image.
+func fsckImages(ctx context.Context, dir string, repair bool) ([]problem, error) {
+	if _, err := os.Stat(imagesPath(dir)); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	images, err := build.OpenStore(imagesPath(dir))
+	if err != nil {
+		return nil, err
+	}
+	found, err := images.Check(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if repair && len(found) > 0 {
+		if err := images.Repair(ctx, found); err != nil {
+			return nil, err
+		}
+	}
+	var out []problem
+	for _, f := range found {
+		out = append(out, problem{Check: "images", What: f.String(), Fixed: repair})
+	}
+	return out, nil
+}
+
+// fsckFiles finds what a killed process left behind, and what nobody knows.
+func fsckFiles(_ context.Context, dir string, repair bool) ([]problem, error) {
+	var out []problem
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		if !slices.Contains(stateEntries, e.Name()) {
+			out = append(out, problem{Check: "files", What: filepath.Join(dir, e.Name()) + " is not of headwatch's making"})
+		}
+	}
+	work := orchestrator.Places{Root: dir}.Scratch("")
+	left, err := os.ReadDir(work)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	for _, e := range left {
+		p := problem{Check: "left-over", What: filepath.Join(work, e.Name()) + ": work of a process that was killed"}
+		if repair {
+			if err := os.RemoveAll(filepath.Join(work, e.Name())); err != nil {
+				return nil, err
+			}
+			p.Fixed = true
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/headwatch/headwatch/orchestrator"
+	"github.com/headwatch/headwatch/web/api"
+)
+
+func nightlyCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "nightly [upstream ...]",
+		Short: "one pass for cron: new commits to verdicts",
+		Long: `Fetches each upstream, tests its newest commit, and names the culprit of what
+broke since the last pass. Without arguments it takes the upstreams that the
+schedules name.
+
+Silent and exit 0 when all is well; a short report and exit 1 on a new
+regression; exit 125 when the rig itself failed. One pass at a time: a second
+one over the same state directory is refused.`,
+		RunE: func(cmd *cobra.Command, args []string) error { return a.nightly(cmd.Context(), args) },
+	}
+}
+
+// passReport is what a pass found.
+type passReport struct {
+	Upstreams   []string         `json:"upstreams"`
+	Builds      int              `json:"builds"`
+	Runs        int              `json:"runs"`
+	Regressions []api.Regression `json:"regressions"` // opened or settled in this pass
+	RigErrors   []string         `json:"rig_errors"`
+	DurationS   float64          `json:"duration_s"`
+}
+
+func (a *app) nightly(ctx context.Context, upstreams []string) error {
+	file, err := a.loadPipeline()
+	if err != nil {
+		return err
+	}
+	if len(upstreams) == 0 {
+		upstreams = scheduled(file)
+	}
+	if len(upstreams) == 0 {
+		return usagef("%s: no schedule names an upstream; name one: headwatch nightly UPSTREAM", file.Path)
+	}
+	for _, u := range upstreams {
+		if _, ok := file.Upstreams[u]; !ok {
+			return usagef("%s: no upstream %q", file.Path, u)
+		}
+	}
+	dir, err := a.stateDir()
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	var tally eventTally
+	show := newProgress(a.stderr, a.json || !isTerminal(a.stderr))
+	r, err := a.openRig(ctx, dir, "nightly", file, a.logger(slog.LevelError), tally.count, show.event)
+	if err != nil {
+		return err
+	}
+	defer r.close()
+	var passErr error
+	err = r.withWorker(ctx, func(ctx context.Context) error {
+		passErr = r.conductor.Pass(ctx, upstreams)
+		return ctx.Err()
+	})
+	show.close()
+	if ctx.Err() != nil {
+		return rig(fmt.Errorf("stopped; the next pass goes on from here"))
+	}
+	if err != nil {
+		return rig(err)
+	}
+	rep := passReport{Upstreams: upstreams, Builds: tally.builds(), Runs: tally.runs(), RigErrors: tally.rigErrors(), DurationS: time.Since(began).Seconds()}
+	if passErr != nil {
+		rep.RigErrors = append(rep.RigErrors, passErr.Error())
+	}
+	if rep.Regressions, err = settledSince(ctx, r, began); err != nil {
+		return rig(err)
+	}
+	return a.reportPass(rep)
+}
+
+// settledSince lists the regressions that were opened or settled since a time.
+func settledSince(ctx context.Context, r *rigging, began time.Time) ([]api.Regression, error) {
+	all, err := r.db.Regressions(ctx, "", false, 1000)
+	if err != nil {
+		return nil, err
+	}
+	out := []api.Regression{}
+	for _, g := range all {
+		if g.State == orchestrator.Withdrawn || (g.Opened.Before(began) && g.Closed.Before(began)) {
+			continue
+		}
+		d, err := regressionDoc(ctx, r, g)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, d)
+	}
+	slices.SortFunc(out, func(a, b api.Regression) int { return int(a.ID - b.ID) })
+	return out, nil
+}
+
+// reportPass prints what a pass found, and nothing when all is well.
+func (a *app) reportPass(rep passReport) error {
+	if a.json {
+		if err := a.document(rep); err != nil {
+			return rig(err)
+		}
+	} else {
+		for _, g := range rep.Regressions {
+			fmt.Fprintln(a.stdout, regressionLine(g))
+		}
+		for _, e := range rep.RigErrors {
+			fmt.Fprintf(a.stdout, "rig: %s\n", e)
+		}
+	}
+	switch {
+	case len(rep.Regressions) > 0:
+		return errBad
+	case len(rep.RigErrors) > 0:
+		return &exitError{code: exitRig}
+	}
+	return nil
+}

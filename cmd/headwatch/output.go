@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/headwatch/headwatch/orchestrator"
+	"github.com/headwatch/headwatch/orchestrator/store"
+	"github.com/headwatch/headwatch/suites"
+	"github.com/headwatch/headwatch/web/api"
+)
+
+// printRun shows a run as people read it.
+func printRun(w io.Writer, doc api.Run) {
+	for _, r := range doc.Results {
+		fmt.Fprintf(w, "%-24s %-8s %8s%s\n", r.Case, r.Status, seconds(r.DurationS), because(r.Reason))
+	}
+	for _, c := range doc.Crashes {
+		fmt.Fprintf(w, "crash: %s\n", c.Title)
+	}
+	fmt.Fprintf(w, "%s: %s\n", doc.Suite, doc.Status)
+}
+
+// runVerdict gives the exit code of runs: bad when one failed, the rig's when
+// nothing could be told.
+func runVerdict(docs []api.Run) error {
+	has := func(word string) bool {
+		return slices.ContainsFunc(docs, func(d api.Run) bool { return d.Status == word })
+	}
+	switch {
+	case has(suites.Failed.String()):
+		return errBad
+	case has(suites.Broken.String()) || !has(suites.Passed.String()):
+		return &exitError{code: exitRig}
+	}
+	return nil
+}
+
+// resultWords counts results by their word.
+func resultWords(n store.ResultCounts) map[string]int {
+	out := map[string]int{}
+	for _, s := range suites.Statuses {
+		out[s.String()] = n.Of(s)
+	}
+	return out
+}
+
+// regressionLine is a regression in one line of a report.
+func regressionLine(g api.Regression) string {
+	where := g.Target
+	if g.Machine != "" {
+		where += " on " + g.Machine
+	}
+	switch orchestrator.RegressionState(g.State) {
+	case orchestrator.Located:
+		return fmt.Sprintf("%s: %s broken by %s %q by %s (confidence %.1f %%)%s", where, g.Case, short(g.Culprit), g.CulpritSubject, g.CulpritAuthor, 100*g.Confidence, because(g.Reason))
+	case orchestrator.Ranged:
+		return fmt.Sprintf("%s: %s broken between %s and %s; nothing between can be tested%s", where, g.Case, short(g.Good), short(g.Bad), because(g.Reason))
+	}
+	return fmt.Sprintf("%s: %s good at %s, bad at %s; the search goes on%s", where, g.Case, short(g.Good), short(g.Bad), because(g.Reason))
+}
+
+// regressionDoc is a regression as the API shows it.
+func regressionDoc(ctx context.Context, r *rigging, g orchestrator.Regression) (api.Regression, error) {
+	d := api.Regression{
+		ID: g.ID, Upstream: g.Upstream, Target: g.Target, Machine: g.Machine, Case: g.Case, State: string(g.State),
+		Good: g.Good, Bad: g.Bad, Culprit: g.Culprit, Confidence: g.Confidence, Reason: g.Reason, Run: g.Run,
+		Opened: g.Opened.UTC(), Closed: g.Closed.UTC(),
+	}
+	if g.Culprit == "" {
+		return d, nil
+	}
+	c, err := r.db.Commit(ctx, g.Culprit)
+	d.CulpritSubject, d.CulpritAuthor = c.Subject, c.Author
+	return d, err
+}
+
+// names lists the keys of a section of the pipeline.
+func names[V any](m map[string]V) string {
+	return strings.Join(slices.Sorted(maps.Keys(m)), ", ")
+}
+
+// eventTally counts what a pass did.
+type eventTally struct {
+	mu    sync.Mutex
+	build int
+	run   int
+	rig   []string
+}
+
+func (t *eventTally) count(e orchestrator.Event) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	what := ""
+	switch e.Kind {
+	case orchestrator.EventBuild:
+		t.build++
+		what = "build of " + short(e.Commit)
+	case orchestrator.EventRun:
+		t.run++
+		what = "run " + e.Run
+	default:
+		return
+	}
+	if e.Status == suites.Broken.String() {
+		t.rig = append(t.rig, what+because(e.Reason))
+	}
+}
+
+func (t *eventTally) builds() int { t.mu.Lock(); defer t.mu.Unlock(); return t.build }
+func (t *eventTally) runs() int   { t.mu.Lock(); defer t.mu.Unlock(); return t.run }
+
+// rigErrors lists each infra error once.
+func (t *eventTally) rigErrors() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	out := []string{}
+	for _, e := range t.rig {
+		if !slices.Contains(out, e) {
+			out = append(out, e)
+		}
+	}
+	return out
+}

@@ -1,0 +1,43 @@
+// Package guest is the agent protocol: frames, messages, the host's client and
+// the guest's server. Both ends are here so that they can only change together.
+// It imports nothing of the project.
+//
+// # Stream
+//
+// The two ends share one byte stream, a virtio-serial port or a UART. It is a
+// sequence of frames:
+//
+//	offset size
+//	0      4    magic F5 48 57 A7 (F5 never occurs in UTF-8 text)
+//	4      1    protocol version
+//	5      1    message type
+//	6      4    payload length, big-endian, at most MaxPayload
+//	10     4    CRC-32C (Castagnoli) of bytes 0–9 and the payload, big-endian
+//	14     …    payload, one JSON document
+//
+// Before the handshake anything may be on the stream (firmware text, the echo
+// of a terminal that is not raw yet, the tail of a frame of a session before),
+// so both ends look for the magic and skip what is not a frame. After it, a
+// byte out of place is an error: a corrupted stream is never quietly mended. The
+// one thing that may follow damage, and only in the guest, is the hello request
+// of a new session: its host's predecessor may have gone away within a frame.
+//
+// # Messages
+//
+// The host sends hello requests with a session id of its own until the agent
+// answers with a hello that echoes the id; frames of older sessions can only
+// come before that answer. A hello request with a new id ends the session
+// before it: that is how the clone of a frozen guest meets its own host. Then
+// the host sends requests (an id, an operation, arguments, a timeout) and
+// cancels, and the guest sends responses, events and a heartbeat every second.
+//
+// A clean end is asked for: the host requests OpPowerOff, the guest stops its
+// operations, flushes its file systems and sends the end marker (bye)
+// immediately before it powers off; the host returns the marker, so that the
+// guest knows that it got through. A stream that ends in any other way is an
+// error.
+//
+// The guest runs a kernel that may be broken and is not trusted: whatever it
+// sends is bounded in size, rate and count, and can end the stream but nothing
+// else.
+package guest

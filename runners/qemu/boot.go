@@ -1,0 +1,156 @@
+package qemu
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/headwatch/headwatch/runners"
+	"github.com/headwatch/headwatch/runners/guest"
+)
+
+const (
+	// Boot timeouts for a Spec that names none. Under emulation a lean cold boot
+	// takes 3 to 10 s on an idle host.
+	bootTimeoutKVM = 60 * time.Second
+	bootTimeoutTCG = 240 * time.Second
+	// maxStarved bounds how much a starving QEMU can stretch its boot timeout.
+	maxStarved = 3
+)
+
+// Boot starts a machine and returns when its agent has answered. ctx bounds the
+// boot, not the machine.
+func (r *Runner) Boot(ctx context.Context, b runners.Bootable, s runners.Spec) (runners.Machine, error) {
+	o, err := r.options(ctx, &b, s)
+	if err != nil {
+		return nil, fmt.Errorf("boot: %w", err)
+	}
+	v, err := startVM(ctx, o, s.Dir, s.ConsoleLog)
+	if err != nil {
+		return nil, err
+	}
+	r.logger.Debug("qemu started", "pid", v.proc.cmd.Process.Pid, "command", quote(o.Cmdline()))
+	timeout := s.BootTimeout
+	if timeout <= 0 {
+		timeout = bootTimeoutTCG
+		if o.Accel == "kvm" {
+			timeout = bootTimeoutKVM
+		}
+	}
+	client, took, err := powerOn(ctx, v, s.ConsoleLog, timeout)
+	if err != nil {
+		return nil, err
+	}
+	h := client.Hello()
+	m := &machine{os: b.Image.OS, cpus: s.SMP, log: s.ConsoleLog, vm: v, client: client, done: make(chan struct{})}
+	m.facts = runners.Facts{
+		BootID: h.BootID, Kernel: h.Kernel, Accel: o.Accel, Monitor: "QEMU " + v.monitor.version(),
+		BootTime: took, Command: quote(o.Cmdline()),
+	}
+	m.life, m.lose = context.WithCancelCause(context.Background())
+	go m.watch()
+	return m, nil
+}
+
+// options completes the options of a boot: binary, accelerator, absolute paths.
+func (r *Runner) options(ctx context.Context, b *runners.Bootable, s runners.Spec) (Options, error) {
+	for _, p := range []*string{&b.Kernel, &b.Initrd, &b.Disk} {
+		if *p == "" {
+			continue
+		}
+		abs, err := filepath.Abs(*p) // QEMU runs in the machine's folder
+		if err != nil {
+			return Options{}, err
+		}
+		*p = abs
+	}
+	o, err := optionsFor(*b, s)
+	if err != nil {
+		return Options{}, err
+	}
+	if o.Binary, err = r.binary(); err != nil {
+		return Options{}, err
+	}
+	switch s.Accel {
+	case "kvm", "tcg":
+		o.Accel = s.Accel
+	case "auto":
+		o.Accel, _ = r.Probe(ctx)
+	default:
+		return Options{}, fmt.Errorf("accelerator %q: want auto, kvm or tcg", s.Accel)
+	}
+	return o, ctx.Err()
+}
+
+// powerOn lets the guest run and waits for its agent. When it fails, nothing of
+// v is left.
+func powerOn(ctx context.Context, v *vm, log runners.Console, timeout time.Duration) (*guest.Client, time.Duration, error) {
+	handshake, giveUp := context.WithCancel(ctx)
+	defer giveUp()
+	var client *guest.Client
+	var failure error
+	answered := make(chan struct{})
+	go func() {
+		defer close(answered)
+		client, failure = guest.Connect(handshake, v.control, rand.Text())
+	}()
+	start := time.Now()
+	starting, cancel := context.WithTimeoutCause(ctx, startTime, errSlowStart)
+	err := v.monitor.run(starting, "cont")
+	cancel()
+	timedOut := err == nil && awaitAgent(ctx, v, answered, start, timeout)
+	took := time.Since(start)
+	select {
+	case <-answered:
+		if failure == nil && err == nil {
+			return client, took, nil
+		}
+		// The stream may have ended because the guest did: QEMU will say so.
+		select {
+		case <-v.done:
+		case <-ctx.Done():
+		case <-time.After(quitGrace):
+		}
+	default:
+	}
+	giveUp()
+	<-answered
+	if client != nil {
+		client.Close()
+	}
+	v.stop()
+	<-v.done
+	switch {
+	case ctx.Err() != nil:
+		return nil, 0, fmt.Errorf("boot: %w", context.Cause(ctx))
+	case errors.Is(failure, context.Canceled):
+		failure = err // we gave up; what made us?
+	}
+	a := summarize(v, log, exitOf(v.end, false, v.killed), failure)
+	return nil, 0, a.bootFailure(v.phases.last().Title(), took, timedOut)
+}
+
+// awaitAgent returns when the handshake is over, or v, or ctx; true when timeout
+// passed first. Time for which the host let QEMU starve does not count.
+func awaitAgent(ctx context.Context, v *vm, answered <-chan struct{}, start time.Time, timeout time.Duration) bool {
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	for {
+		select {
+		case <-answered:
+		case <-v.done:
+		case <-ctx.Done():
+		case <-timer.C:
+			ran := time.Since(start)
+			if left := timeout - (ran - v.proc.starved()); left > 0 && ran < maxStarved*timeout {
+				timer.Reset(max(left, 10*time.Millisecond))
+				continue
+			}
+			return true
+		}
+		return false
+	}
+}

@@ -1,0 +1,159 @@
+package qemu
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+
+	"github.com/headwatch/headwatch/runners"
+)
+
+// feature is one thing that a machine has. It renders its own arguments.
+type feature interface{ args() []string }
+
+// escaped doubles commas, which separate the properties of an argument.
+func escaped(s string) string { return strings.ReplaceAll(s, ",", ",,") }
+
+// chassis is the board and who runs its instructions.
+type chassis struct {
+	accel  string
+	smp    int
+	memory int // MiB
+}
+
+func (c chassis) args() []string {
+	accel := c.accel
+	if accel == "tcg" {
+		accel = "tcg,thread=multi"
+	}
+	return []string{
+		"-machine", "q35,vmport=off,dump-guest-core=off", "-accel", accel, "-cpu", "max",
+		"-smp", strconv.Itoa(c.smp), "-m", strconv.Itoa(c.memory),
+	}
+}
+
+// directBoot loads a kernel without a boot loader.
+type directBoot struct{ kernel, initrd, cmdline string }
+
+func (d directBoot) args() []string {
+	if d.kernel == "" {
+		return nil
+	}
+	a := []string{"-kernel", d.kernel}
+	if d.initrd != "" {
+		a = append(a, "-initrd", d.initrd)
+	}
+	if d.cmdline != "" {
+		a = append(a, "-append", d.cmdline)
+	}
+	return a
+}
+
+// disk is a raw image. What the guest writes goes to an unlinked temporary file:
+// images are shared.
+type disk struct{ path string }
+
+func (d disk) args() []string {
+	if d.path == "" {
+		return nil
+	}
+	return []string{
+		"-drive", "if=none,id=disk0,format=raw,snapshot=on,file=" + escaped(d.path),
+		"-device", "virtio-blk-pci,drive=disk0,romfile=",
+	}
+}
+
+// socket is a character device on a unix socket of the machine's folder. The
+// host listens, except where listens is true.
+type socket struct {
+	id      string
+	listens bool
+}
+
+func (s socket) name() string { return s.id + ".sock" }
+
+func (s socket) args() []string {
+	arg := fmt.Sprintf("socket,id=%s,path=%s", s.id, s.name())
+	if s.listens {
+		arg += ",server=on,wait=off"
+	}
+	return []string{"-chardev", arg}
+}
+
+// terminal is the character device of a person: Ctrl-A x ends the machine.
+type terminal struct{ id string }
+
+func (t terminal) args() []string {
+	return []string{"-chardev", "stdio,id=" + t.id + ",mux=on,signal=off", "-mon", "chardev=" + t.id}
+}
+
+// nowhere is a character device that nobody is at.
+type nowhere struct{ id string }
+
+func (n nowhere) args() []string { return []string{"-chardev", "null,id=" + n.id} }
+
+// uart is the next serial port.
+type uart struct{ chardev string }
+
+func (u uart) args() []string { return []string{"-serial", "chardev:" + u.chardev} }
+
+// agentPort is the virtio-serial port of the agent.
+type agentPort struct{ chardev string }
+
+func (p agentPort) args() []string {
+	return []string{
+		"-device", "virtio-serial-pci,id=ports",
+		"-device", "virtserialport,bus=ports.0,chardev=" + p.chardev + ",name=" + PortName,
+	}
+}
+
+// entropy gives the guest random bytes, at most 64 KiB a second.
+type entropy struct{}
+
+func (entropy) args() []string {
+	return []string{
+		"-object", "rng-random,id=rng0,filename=/dev/urandom",
+		"-device", "virtio-rng-pci,rng=rng0,max-bytes=65536,period=1000",
+	}
+}
+
+// nic is the machine's index-th network interface.
+type nic struct {
+	index int
+	spec  runners.NIC
+}
+
+func (n nic) args() []string {
+	id := fmt.Sprintf("net%d", n.index)
+	mac := n.spec.MAC
+	if mac == "" {
+		mac = fmt.Sprintf("52:54:00:68:77:%02x", n.index)
+	}
+	return []string{
+		// restrict: the guest is hostile, and must not reach what listens on the host.
+		"-netdev", "user,restrict=on,id=" + id,
+		"-device", fmt.Sprintf("%s,netdev=%s,mac=%s,romfile=", deviceName(n.spec.Model), id, mac),
+	}
+}
+
+func (n nic) check() error {
+	if n.spec.Model == "" || strings.Trim(n.spec.Model, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+		return fmt.Errorf("nic %d: model %q: want a name such as virtio-net or e1000e", n.index, n.spec.Model)
+	}
+	if n.spec.Link != "user" {
+		return fmt.Errorf("nic %d: link %q: this runner knows only user", n.index, n.spec.Link)
+	}
+	if _, err := net.ParseMAC(n.spec.MAC); n.spec.MAC != "" && err != nil {
+		return fmt.Errorf("nic %d: %w", n.index, err)
+	}
+	return nil
+}
+
+// deviceName is what QEMU calls a device model.
+func deviceName(model string) string {
+	if model == "virtio-net" {
+		return "virtio-net-pci"
+	}
+	return model
+}

@@ -1,0 +1,207 @@
+package qemu
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/headwatch/headwatch/runners"
+	"github.com/headwatch/headwatch/runners/console"
+	"github.com/headwatch/headwatch/runners/guest"
+)
+
+const (
+	// silence is how long the agent may send nothing, heartbeats included, before
+	// calls fail. Time for which the host let QEMU starve does not count.
+	silence = 15 * time.Second
+	// streamGrace is how long QEMU may take to report what ended the stream.
+	streamGrace = 15 * time.Second
+	// offGrace is how long a kernel may take from the end marker to power-off.
+	offGrace = 60 * time.Second
+	// lastWords is how much of the console is searched for an agent's death.
+	lastWords = 64 << 10
+)
+
+// machine is a booted guest. It implements runners.Machine.
+type machine struct {
+	os     string
+	cpus   int
+	facts  runners.Facts
+	log    runners.Console
+	vm     *vm
+	client *guest.Client
+
+	// life ends when calls cannot be answered any more; its cause says why.
+	life context.Context
+	lose context.CancelCauseFunc
+
+	done  chan struct{}
+	exit  runners.Exit // set before done is closed
+	after aftermath    // set before done is closed
+}
+
+func (m *machine) OS() string            { return m.os }
+func (m *machine) CPUs() int             { return m.cpus }
+func (m *machine) Facts() runners.Facts  { return m.facts }
+func (m *machine) Done() <-chan struct{} { return m.done }
+
+// Crashes lists the titles of the crashes on the console, warnings included.
+func (m *machine) Crashes() []string {
+	var titles []string
+	for _, c := range m.log.Crashes() {
+		titles = append(titles, c.Title)
+	}
+	return titles
+}
+
+// Call performs one operation of the agent. When the machine is lost, the error
+// says which witness said so; it has KernelRefused when the kernel did it.
+func (m *machine) Call(ctx context.Context, op string, args, result any) error {
+	alive, release := m.whileAlive(ctx)
+	defer release()
+	err := m.client.Call(alive, op, args, result)
+	return m.explain(ctx, op, err)
+}
+
+// whileAlive bounds ctx by the machine's life.
+func (m *machine) whileAlive(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	unhook := context.AfterFunc(m.life, func() { cancel(context.Cause(m.life)) })
+	return ctx, func() { unhook(); cancel(nil) }
+}
+
+// explain waits, when the stream is lost, for the reason that lies behind it.
+func (m *machine) explain(ctx context.Context, op string, err error) error {
+	if !errors.Is(err, guest.ErrClosed) {
+		return err
+	}
+	select {
+	case <-m.life.Done(): // within streamGrace or offGrace: watch sees to it
+		return fmt.Errorf("%s: %w", op, context.Cause(m.life))
+	case <-ctx.Done():
+		return fmt.Errorf("%w (%w)", err, context.Cause(ctx))
+	}
+}
+
+// PowerOff asks the agent for a clean power-off and waits for it.
+func (m *machine) PowerOff(ctx context.Context) error {
+	alive, release := m.whileAlive(ctx)
+	defer release()
+	if err := m.client.PowerOff(alive); err != nil {
+		return m.explain(ctx, "power off", err)
+	}
+	select {
+	case <-m.done:
+	case <-ctx.Done():
+		return fmt.Errorf("power off: %w", context.Cause(ctx))
+	}
+	switch m.exit {
+	case runners.ExitPowerOff:
+		return nil
+	case runners.ExitGuest:
+		return fmt.Errorf("power off: %w", m.after.loss())
+	case runners.ExitKilled:
+		if m.after.panic != "" {
+			return fmt.Errorf("power off: %w", &refusal{m.after.panic})
+		}
+		if errors.Is(context.Cause(m.life), errStillOn) {
+			return fmt.Errorf("power off: %w", &refusal{fmt.Sprintf("still on %v after the end marker", offGrace)})
+		}
+	}
+	return fmt.Errorf("power off: %w", m.after.loss())
+}
+
+// errStillOn is the loss of a machine that did not power off after its marker.
+var errStillOn = errors.New("guest sent its end marker and did not power off")
+
+// Close ends the machine if it still runs and waits for all of it. The error
+// says what went wrong with the rig.
+func (m *machine) Close() (runners.Exit, error) {
+	m.vm.stop()
+	<-m.done
+	if m.exit == runners.ExitMonitor {
+		return m.exit, m.after.loss()
+	}
+	return m.exit, nil
+}
+
+// watch owns the machine until nothing of it is left.
+func (m *machine) watch() {
+	defer close(m.done)
+	m.attend()
+	<-m.vm.done
+	// QEMU is gone, so the stream ends as soon as the last bytes are read.
+	select {
+	case <-m.client.Done():
+	case <-time.After(quitGrace):
+	}
+	marker, stream := m.client.Ended(), m.client.Err()
+	m.client.Close()
+	m.exit = exitOf(m.vm.end, marker, m.vm.killed)
+	m.after = summarize(m.vm, m.log, m.exit, stream)
+	m.lose(m.after.loss())
+}
+
+// attend watches the stream and the heartbeat while QEMU runs.
+func (m *machine) attend() {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	gone, pulse := m.client.Done(), pulse{}
+	var grace <-chan time.Time
+	for {
+		select {
+		case <-m.vm.done:
+			return
+		case <-gone:
+			gone = nil
+			grace = time.After(streamGrace)
+			if m.client.Ended() {
+				grace = time.After(offGrace)
+			}
+		case <-grace:
+			// The stream ended long ago and QEMU still runs.
+			if m.client.Ended() {
+				m.lose(errStillOn)
+			} else {
+				m.lose(fmt.Errorf("agent is lost while QEMU runs: %w", m.client.Err()))
+			}
+			m.vm.stop()
+			<-m.vm.done
+			return
+		case <-tick.C:
+			if gone == nil {
+				continue
+			}
+			if quiet := pulse.quiet(m.client.Heartbeat(), time.Now(), m.vm.proc.starved()); quiet > silence {
+				m.lose(fmt.Errorf("agent has sent nothing for %v while QEMU runs", quiet.Round(time.Second)))
+			}
+		}
+	}
+}
+
+// pulse tells how long a guest has been quiet that had the chance to speak.
+type pulse struct {
+	last    time.Time
+	starved time.Duration // when last was first seen
+}
+
+func (p *pulse) quiet(heard, now time.Time, starved time.Duration) time.Duration {
+	if !heard.Equal(p.last) {
+		p.last, p.starved = heard, starved
+	}
+	return now.Sub(heard) - (starved - p.starved)
+}
+
+// summarize gathers the witnesses of a machine that is over.
+func summarize(v *vm, log runners.Console, exit runners.Exit, stream error) aftermath {
+	a := aftermath{exit: exit, end: v.end, stream: stream, complaint: v.proc.complaint()}
+	for _, c := range log.Crashes() {
+		if c.Fatal {
+			a.panic = c.Title
+			break
+		}
+	}
+	a.agent = console.AgentDeath(log.Tail(lastWords))
+	return a
+}

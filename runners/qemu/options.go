@@ -1,0 +1,137 @@
+package qemu
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/headwatch/headwatch/runners"
+)
+
+// PortName is the virtio-serial port by which the guest finds its host.
+const PortName = "org.headwatch.agent"
+
+// Options says what machine QEMU emulates. It is plain data.
+type Options struct {
+	Binary string
+	Accel  string // "kvm" or "tcg"
+	SMP    int
+	Memory int // MiB
+	Kernel string
+	Initrd string
+	Append string // kernel arguments, complete
+	Disk   string
+	NICs   []runners.NIC
+	Serial bool // the agent is on the second UART, not on a virtio-serial port
+	// Person renders the machine for somebody at a terminal: console and monitor on
+	// standard input and output, nobody on the agent's channel.
+	Person bool
+	Extra  []string
+}
+
+// Names of the character devices, and with ".sock" of their sockets.
+const (
+	monitorID = "monitor"
+	consoleID = "console"
+	controlID = "control"
+)
+
+// Cmdline is the command line that o stands for, the binary first. The sockets in
+// it are relative to the folder that QEMU starts in.
+func (o Options) Cmdline() []string {
+	argv := []string{o.Binary, "-nodefaults", "-no-user-config", "-display", "none"}
+	for _, f := range o.features() {
+		argv = append(argv, f.args()...)
+	}
+	argv = append(argv, "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny")
+	if o.Person {
+		argv = append(argv, "-no-reboot")
+	} else {
+		// QEMU starts stopped and ends only when told to, so that no event is missed:
+		// its exit code says nothing about the guest.
+		argv = append(argv, "-S", "-action", "reboot=shutdown,shutdown=pause,panic=pause,watchdog=pause",
+			"-mon", "chardev="+monitorID+",mode=control")
+	}
+	return append(argv, o.Extra...)
+}
+
+func (o Options) features() []feature {
+	fs := []feature{chassis{o.Accel, o.SMP, o.Memory}}
+	if o.Person {
+		fs = append(fs, terminal{consoleID}, nowhere{controlID})
+	} else {
+		// The monitor comes first: once QEMU has connected to the console, the
+		// monitor's socket is there.
+		fs = append(fs, socket{id: monitorID, listens: true}, socket{id: consoleID}, socket{id: controlID})
+	}
+	fs = append(fs, uart{consoleID})
+	if o.Serial {
+		fs = append(fs, uart{controlID})
+	} else {
+		fs = append(fs, agentPort{controlID})
+	}
+	fs = append(fs, entropy{}, directBoot{o.Kernel, o.Initrd, o.Append}, disk{o.Disk})
+	for i, n := range o.NICs {
+		fs = append(fs, nic{i, n})
+	}
+	return fs
+}
+
+// optionsFor makes the options of a boot, all but the binary and the
+// accelerator, and says what is wrong with the request.
+func optionsFor(b runners.Bootable, s runners.Spec) (Options, error) {
+	switch {
+	case b.Image.Arch != "amd64":
+		return Options{}, fmt.Errorf("architecture %q: this runner knows only amd64", b.Image.Arch)
+	case b.Image.OS != "linux" && b.Image.OS != "freebsd":
+		return Options{}, fmt.Errorf("operating system %q: want linux or freebsd", b.Image.OS)
+	case b.Kernel == "" && b.Disk == "":
+		return Options{}, errors.New("image has neither a kernel nor a disk")
+	case s.SMP < 1:
+		return Options{}, fmt.Errorf("%d virtual CPUs: want at least 1", s.SMP)
+	case s.Memory < 1:
+		return Options{}, fmt.Errorf("memory of %d MiB: want at least 1", s.Memory)
+	case s.Control != "" && s.Control != "virtio" && s.Control != "serial":
+		return Options{}, fmt.Errorf("control channel %q: want virtio or serial", s.Control)
+	}
+	for i, n := range s.NICs {
+		if err := (nic{i, n}).check(); err != nil {
+			return Options{}, err
+		}
+	}
+	o := Options{
+		SMP: s.SMP, Memory: s.Memory, Kernel: b.Kernel, Initrd: b.Initrd, Disk: b.Disk,
+		NICs: s.NICs, Serial: s.Control == "serial", Extra: s.ExtraArgs,
+	}
+	o.Append = kernelArgs(b, o.Serial)
+	return o, nil
+}
+
+// kernelArgs puts the runner's arguments before the image's, which can override
+// them. A Linux kernel speaks on the first UART from its first instructions on
+// and resets as soon as it has panicked, which QEMU reports.
+func kernelArgs(b runners.Bootable, serial bool) string {
+	var a []string
+	if b.Image.OS == "linux" {
+		a = append(a, "console=ttyS0,115200", "earlyprintk=serial,ttyS0,115200", "panic=-1")
+		if serial {
+			a = append(a, "headwatch.control=serial")
+		}
+	}
+	if b.Cmdline != "" {
+		a = append(a, b.Cmdline)
+	}
+	return strings.Join(a, " ")
+}
+
+// quote makes one shell command of an argument vector.
+func quote(argv []string) string {
+	words := make([]string, len(argv))
+	for i, a := range argv {
+		if a == "" || strings.Trim(a, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789%+,-./:=@_") != "" {
+			a = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
+		}
+		words[i] = a
+	}
+	return strings.Join(words, " ")
+}

@@ -1,0 +1,176 @@
+package runnertest
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"github.com/headwatch/headwatch/runners"
+)
+
+// Replay is a runner whose machines say again what a recorded one said. Calls
+// are answered by operation and arguments, in any order; one that was not
+// recorded is an error of the rig.
+type Replay struct {
+	name    string
+	boot    bootEntry
+	console [2]string // up to the first answer, and after it
+	calls   map[[2]string]callEntry
+	off     bool
+	boots   atomic.Int64
+}
+
+var _ runners.Runner = (*Replay)(nil)
+
+// maxEntry bounds a line of a recording.
+const maxEntry = 4 << 20
+
+// LoadReplay reads a recording that Recorder.Save made.
+func LoadReplay(path string) (*Replay, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	r := &Replay{name: path, calls: make(map[[2]string]callEntry)}
+	sc := bufio.NewScanner(f)
+	sc.Buffer(nil, maxEntry)
+	booted, spoken := false, 0
+	for n := 1; sc.Scan(); n++ {
+		var e entry
+		dec := json.NewDecoder(bytes.NewReader(sc.Bytes()))
+		dec.DisallowUnknownFields()
+		if err := dec.Decode(&e); err != nil {
+			return nil, fmt.Errorf("%s:%d: %w", path, n, err)
+		}
+		switch {
+		case e.Boot != nil:
+			r.boot, booted = *e.Boot, true
+		case e.Call != nil:
+			r.calls[[2]string{e.Call.Op, e.Call.Args}] = *e.Call
+		case e.PowerOff != nil:
+			r.off = true
+		case spoken < len(r.console):
+			r.console[spoken] = e.Console
+			spoken++
+		}
+	}
+	if err := sc.Err(); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if !booted {
+		return nil, fmt.Errorf("%s: no boot in it", path)
+	}
+	return r, nil
+}
+
+// Boot says what the recorded kernel said and returns a machine with a boot id of
+// its own.
+func (r *Replay) Boot(ctx context.Context, b runners.Bootable, s runners.Spec) (runners.Machine, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("boot: %w", err)
+	}
+	if b.Image.OS != r.boot.OS || s.SMP != r.boot.CPUs {
+		return nil, fmt.Errorf("boot: %s has %s with %d CPUs", r.name, r.boot.OS, r.boot.CPUs)
+	}
+	s.ConsoleLog.Write([]byte(r.console[0])) // a console never fails
+	m := &replayed{r: r, log: s.ConsoleLog, facts: r.boot.Facts, done: make(chan struct{})}
+	m.facts.BootID = fmt.Sprintf("%s-%d", r.boot.Facts.BootID, r.boots.Add(1))
+	return m, nil
+}
+
+// Command is the recorded machine's.
+func (r *Replay) Command(runners.Bootable, runners.Spec) string { return r.boot.Facts.Command }
+
+type replayed struct {
+	r     *Replay
+	log   runners.Console
+	facts runners.Facts
+	once  sync.Once
+	done  chan struct{}
+	exit  runners.Exit // set before done is closed
+}
+
+func (m *replayed) OS() string            { return m.r.boot.OS }
+func (m *replayed) CPUs() int             { return m.r.boot.CPUs }
+func (m *replayed) Facts() runners.Facts  { return m.facts }
+func (m *replayed) Done() <-chan struct{} { return m.done }
+
+func (m *replayed) Crashes() []string {
+	var titles []string
+	for _, c := range m.log.Crashes() {
+		titles = append(titles, c.Title)
+	}
+	return titles
+}
+
+var errReplayOver = errors.New("machine is closed")
+
+func (m *replayed) Call(ctx context.Context, op string, args, result any) error {
+	select {
+	case <-m.done:
+		return fmt.Errorf("%s: %w", op, errReplayOver)
+	default:
+	}
+	key, err := compact(args)
+	if err != nil {
+		return err
+	}
+	c, ok := m.r.calls[[2]string{op, key}]
+	switch {
+	case !ok:
+		return fmt.Errorf("%s: not in %s with arguments %s", op, m.r.name, key)
+	case c.Waits:
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s: %w", op, context.Cause(ctx))
+		case <-m.done:
+			return fmt.Errorf("%s: %w", op, errReplayOver)
+		}
+	case c.Refused != "":
+		return &replayedRefusal{c.Error, c.Refused}
+	case c.Error != "":
+		return errors.New(c.Error)
+	case result == nil:
+		return nil
+	}
+	return json.Unmarshal(c.Result, result)
+}
+
+// replayedRefusal is the recorded kernel's.
+type replayedRefusal struct{ text, refused string }
+
+func (r *replayedRefusal) Error() string         { return r.text }
+func (r *replayedRefusal) KernelRefused() string { return r.refused }
+
+func (m *replayed) PowerOff(ctx context.Context) error {
+	select {
+	case <-m.done:
+		return fmt.Errorf("power off: %w", errReplayOver)
+	default:
+	}
+	if !m.r.off {
+		return fmt.Errorf("power off: not in %s", m.r.name)
+	}
+	m.log.Write([]byte(m.r.console[1]))
+	m.end(runners.ExitPowerOff)
+	return ctx.Err()
+}
+
+func (m *replayed) Close() (runners.Exit, error) {
+	m.end(runners.ExitKilled)
+	return m.exit, nil
+}
+
+func (m *replayed) end(how runners.Exit) {
+	m.once.Do(func() {
+		m.exit = how
+		close(m.done)
+	})
+}

@@ -1,0 +1,159 @@
+// Command agent is the guest of the runner's conformance suite: PID 1 of a Linux
+// that has nothing else. It offers the three operations that the suite names.
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/headwatch/headwatch/runners/guest"
+)
+
+func main() {
+	if err := serve(); err != nil {
+		panic(err) // the host finds it on the console
+	}
+}
+
+func serve() error {
+	for _, m := range [][2]string{{"devtmpfs", "/dev"}, {"proc", "/proc"}, {"sysfs", "/sys"}} {
+		if err := unix.Mount(m[0], m[1], m[0], 0, ""); err != nil && err != unix.EBUSY {
+			return fmt.Errorf("mount %s: %w", m[1], err)
+		}
+	}
+	if err := loadModules(); err != nil {
+		return err
+	}
+	conn, err := open()
+	if err != nil {
+		return err
+	}
+	h, err := hello()
+	if err != nil {
+		return err
+	}
+	for {
+		ending, err := guest.Serve(context.Background(), conn, h, operations)
+		if ending != nil {
+			return powerOff(ending)
+		}
+		fmt.Println("agent: session ended:", err)
+	}
+}
+
+var operations = map[string]guest.Operation{
+	"test/echo": func(_ context.Context, args json.RawMessage) (any, error) { return args, nil },
+	"test/open_missing": func(context.Context, json.RawMessage) (any, error) {
+		f, err := os.Open("/missing")
+		if err == nil {
+			f.Close()
+		}
+		return nil, err
+	},
+	"test/wait": func(ctx context.Context, _ json.RawMessage) (any, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	},
+	// Kills the kernel, as far as QEMU can tell: a panic by sysrq.
+	"test/panic": func(context.Context, json.RawMessage) (any, error) {
+		return nil, os.WriteFile("/proc/sysrq-trigger", []byte("c"), 0)
+	},
+}
+
+func loadModules() error {
+	list, err := os.ReadFile("/modules/order")
+	if err != nil {
+		return err
+	}
+	for _, name := range strings.Fields(string(list)) {
+		f, err := os.Open("/modules/" + name)
+		if err != nil {
+			return err
+		}
+		err = unix.FinitModule(int(f.Fd()), "", 0)
+		f.Close()
+		if err != nil {
+			return fmt.Errorf("load %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// open finds the channel to the host: the second UART when the kernel's
+// arguments say so, else the virtio-serial port of that name.
+func open() (*os.File, error) {
+	args, err := os.ReadFile("/proc/cmdline")
+	if err != nil {
+		return nil, err
+	}
+	if bytes.Contains(args, []byte("runnertest.silent")) {
+		for { // a guest that boots and never answers
+			time.Sleep(time.Hour)
+		}
+	}
+	if bytes.Contains(args, []byte("headwatch.control=serial")) {
+		return openSerial("/dev/ttyS1")
+	}
+	for range 500 {
+		names, _ := filepath.Glob("/sys/class/virtio-ports/*/name")
+		for _, n := range names {
+			if b, _ := os.ReadFile(n); strings.TrimSpace(string(b)) == "org.headwatch.agent" {
+				return os.OpenFile("/dev/"+filepath.Base(filepath.Dir(n)), os.O_RDWR|syscall.O_NONBLOCK, 0)
+			}
+		}
+		time.Sleep(10 * time.Millisecond) // udev would tell; there is none
+	}
+	return nil, fmt.Errorf("no port org.headwatch.agent")
+}
+
+func openSerial(path string) (*os.File, error) {
+	fd, err := unix.Open(path, unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	t, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+	if err != nil {
+		return nil, err
+	}
+	t.Iflag, t.Oflag, t.Lflag = 0, 0, 0
+	t.Cflag = unix.CS8 | unix.CREAD | unix.CLOCAL | unix.B115200
+	t.Cc[unix.VMIN], t.Cc[unix.VTIME] = 1, 0
+	if err := unix.IoctlSetTermios(fd, unix.TCSETS, t); err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}
+
+func hello() (guest.Hello, error) {
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return guest.Hello{}, err
+	}
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return guest.Hello{}, err
+	}
+	return guest.Hello{
+		BootID: strings.TrimSpace(string(id)), OS: runtime.GOOS, Arch: runtime.GOARCH,
+		Kernel: unix.ByteSliceToString(u.Release[:]), Agent: "runnertest", CPUs: runtime.NumCPU(),
+	}, nil
+}
+
+func powerOff(e *guest.Ending) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := e.Bye(ctx); err != nil {
+		fmt.Println("agent:", err)
+	}
+	return unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
+}
