@@ -71,7 +71,7 @@ func TestWordsForNumbers(t *testing.T) {
 		}
 	}
 	for in, want := range map[time.Duration]string{-time.Second: "0 s", 42 * time.Second: "42 s", 90 * time.Minute: "1 h",
-		47 * time.Hour: "47 h", 60 * 24 * time.Hour: "60 d", 400 * 24 * time.Hour: "1 y 1 mo"} {
+		47 * time.Hour: "47 h", 60 * 24 * time.Hour: "60 d", 100 * 24 * time.Hour: "3 mo", 400 * 24 * time.Hour: "1 y 1 mo"} {
 		if got := age(in); got != want {
 			t.Errorf("age %v: %q, want %q", in, got, want)
 		}

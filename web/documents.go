@@ -135,7 +135,9 @@ func (s *site) run(ctx context.Context, id string) (api.Run, orchestrator.Run, e
 	if err != nil {
 		return api.Run{}, r, err
 	}
-	return RunDocument(r, results, crashes), r, nil
+	d := RunDocument(r, results, crashes)
+	d.Reproduce += s.opt.Flags
+	return d, r, nil
 }
 
 // RunDocument is the `run` document of a run and what its cases said.

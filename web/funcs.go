@@ -127,7 +127,11 @@ func age(d time.Duration) string {
 	case d < 90*day:
 		return fmt.Sprintf("%d d", d/day)
 	}
-	return fmt.Sprintf("%d y", d/(365*day)) + fmt.Sprintf(" %d mo", d%(365*day)/(30*day))
+	months := fmt.Sprintf("%d mo", d%(365*day)/(30*day))
+	if d < 365*day {
+		return months
+	}
+	return fmt.Sprintf("%d y ", d/(365*day)) + months
 }
 
 // percent rounds down: nothing short of certainty is shown as 100 %.

@@ -38,6 +38,9 @@ var templateFiles embed.FS
 type Options struct {
 	// Commits is how many commits the overview shows per upstream; 0: 30.
 	Commits int
+	// Flags are added to the commands that pages offer for copying, when these need
+	// more than their defaults: " --state DIR".
+	Flags string
 	// Unknown tells a Reader's error for an id that it does not hold, or that is
 	// ambiguous; nil: errors that wrap fs.ErrNotExist.
 	Unknown func(error) bool

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/headwatch/headwatch"
 	"github.com/headwatch/headwatch/orchestrator/pipeline"
@@ -48,6 +49,29 @@ func (a *app) stateDir() (string, error) {
 		return "", err
 	}
 	return abs, nil
+}
+
+// flags are what a command needs to find a state directory and the pipelines file
+// that this one uses: empty for the default ones, else " --state DIR".
+func (a *app) flags(dir string) string {
+	out := ""
+	if usual, err := (&app{}).stateDir(); err != nil || usual != dir {
+		out += " --state " + shellQuote(dir)
+	}
+	if a.pipelines != "" {
+		if abs, err := filepath.Abs(a.pipelines); err == nil {
+			out += " --pipelines " + shellQuote(abs)
+		}
+	}
+	return out
+}
+
+// shellQuote quotes a word for sh(1) when it needs it.
+func shellQuote(s string) string {
+	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:=@%+,") == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // kernelsDir is where set-up unpacked the packaged Linux kernels.

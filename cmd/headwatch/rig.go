@@ -35,6 +35,7 @@ type rigging struct {
 	conductor *orchestrator.Conductor
 	worker    *orchestrator.Worker
 	log       *slog.Logger
+	flags     string // that a command needs to find this state directory
 
 	watchers []func(orchestrator.Event)
 }
@@ -46,7 +47,7 @@ func imagesPath(dir string) string { return filepath.Join(dir, "images") }
 // openRig takes ownership of a state directory and puts everything in it to
 // work. A watcher sees each event; it must not block.
 func (a *app) openRig(ctx context.Context, dir, command string, file *pipeline.File, log *slog.Logger, watchers ...func(orchestrator.Event)) (r *rigging, err error) {
-	r = &rigging{dir: dir, file: file, log: log, consoles: newConsoles(), watchers: watchers}
+	r = &rigging{dir: dir, file: file, log: log, consoles: newConsoles(), flags: a.flags(dir), watchers: watchers}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, r.close())

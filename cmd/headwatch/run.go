@@ -52,7 +52,7 @@ passed, 1 when a case failed, 125 when nothing could be told.`,
 	return cmd
 }
 
-// bench is what is needed to run something outside of the queue and the
+// workbench is what is needed to run something outside of the queue and the
 // database: images, a builder, a runner, and a scratch folder of its own.
 type workbench struct {
 	file    *pipeline.File
@@ -60,6 +60,7 @@ type workbench struct {
 	builder *build.Builder
 	runner  *qemu.Runner
 	scratch string
+	flags   string // that a command needs to find the images
 }
 
 // openBench makes a workbench over the images of a state directory. Images are
@@ -81,7 +82,7 @@ func (a *app) openBench() (*workbench, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &workbench{file: file, images: images, builder: builder, runner: qemu.New(qemu.Config{Log: a.logger(slog.LevelWarn)}), scratch: scratch}, nil
+	return &workbench{file: file, images: images, builder: builder, runner: qemu.New(qemu.Config{Log: a.logger(slog.LevelWarn)}), scratch: scratch, flags: a.flags(dir)}, nil
 }
 
 func (b *workbench) close() { os.RemoveAll(b.scratch) }
@@ -205,7 +206,10 @@ func (b *workbench) execute(ctx context.Context, j orchestrator.Job, m pipeline.
 		return api.Run{}, err
 	}
 	r.Finished = time.Now()
-	return web.RunDocument(r, results, crashesOf(r.ID, log.Crashes())), nil
+	doc := web.RunDocument(r, results, crashesOf(r.ID, log.Crashes()))
+	doc.Reproduce = fmt.Sprintf("headwatch run --target %s --machine %s --image %s --suite %s --layer %s --seed %d%s",
+		j.Target, j.Machine, j.Image, strings.TrimSuffix(j.Suite+"/"+only, "/"), j.Layer, j.Seed, b.flags)
+	return doc, nil
 }
 
 func crashesOf(run string, found []runners.Crash) []orchestrator.Crash {
