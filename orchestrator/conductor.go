@@ -134,17 +134,21 @@ func (c *Conductor) Plan(ctx context.Context, upstream string) error {
 	return nil
 }
 
-// describe gives regressions their evidence and their times.
+// describe gives regressions their evidence and their times. The evidence is the
+// oldest bad commit's, which changes while the search goes on.
 func (c *Conductor) describe(ctx context.Context, v View, regs []Regression) error {
 	for i := range regs {
 		r := &regs[i]
-		if r.Reason == "" && r.Case == CaseBuild {
+		if r.Case == CaseBuild {
 			r.Reason = v.Builds[v.Inputs[r.Bad]].Reason
-		} else if r.Reason == "" {
-			var err error
+		} else {
 			key := TallyKey{Build: v.Inputs[r.Bad], Machine: r.Machine, Case: r.Case}
-			if r.Run, r.Reason, err = c.Store.Evidence(ctx, key); err != nil {
+			run, reason, err := c.Store.Evidence(ctx, key)
+			if err != nil {
 				return err
+			}
+			if run != "" {
+				r.Run, r.Reason = run, reason
 			}
 		}
 		if r.Opened.IsZero() {

@@ -1,0 +1,198 @@
+package orchestrator
+
+import (
+	"context"
+	"errors"
+	"io"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/headwatch/headwatch/orchestrator/pipeline"
+	"github.com/headwatch/headwatch/runners"
+	"github.com/headwatch/headwatch/suites"
+)
+
+// fakeRig stands in for builder, runner and machine, which have conformance
+// suites of their own: here it is about whose fault what they say is.
+type fakeRig struct {
+	openErr, bootErr error
+	os               string
+	exit             runners.Exit
+	crashes          []string
+	done             chan struct{}
+	closed           bool
+}
+
+func (f *fakeRig) Inputs(context.Context, runners.Recipe) ([]string, string, error) {
+	return nil, "", nil
+}
+
+func (f *fakeRig) Build(context.Context, runners.Recipe, string, io.Writer) (runners.Image, error) {
+	return runners.Image{}, errors.New("not asked for")
+}
+
+func (f *fakeRig) Open(context.Context, string, string) (runners.Bootable, error) {
+	return runners.Bootable{}, f.openErr
+}
+
+func (f *fakeRig) Boot(context.Context, runners.Bootable, runners.Spec) (runners.Machine, error) {
+	if f.bootErr != nil {
+		return nil, f.bootErr
+	}
+	return f, nil
+}
+
+func (f *fakeRig) Command(runners.Bootable, runners.Spec) string { return "" }
+func (f *fakeRig) OS() string                                    { return f.os }
+func (f *fakeRig) CPUs() int                                     { return 2 }
+func (f *fakeRig) Call(context.Context, string, any, any) error  { return nil }
+func (f *fakeRig) Crashes() []string                             { return f.crashes }
+func (f *fakeRig) PowerOff(context.Context) error                { return nil }
+func (f *fakeRig) Facts() runners.Facts                          { return runners.Facts{BootID: "b1", Kernel: "6.1"} }
+func (f *fakeRig) Done() <-chan struct{}                         { return f.done }
+func (f *fakeRig) Close() (runners.Exit, error)                  { f.closed = true; return f.exit, nil }
+func (f *fakeRig) end(how runners.Exit)                          { f.exit = how; close(f.done) }
+func (f *fakeRig) execution(t *testing.T, cases ...suites.Case) (*Execution, *[]suites.Result) {
+	var got []suites.Result
+	return &Execution{
+		Builder: f, Runner: f, Cases: cases, Image: "sha256:0", Suite: "s", Dir: filepath.Join(t.TempDir(), "work"),
+		Record: func(r suites.Result) error { got = append(got, r); return nil },
+	}, &got
+}
+
+func newFake() *fakeRig { return &fakeRig{os: "linux", done: make(chan struct{})} }
+
+// refused is the kernel's no, as a machine reports it.
+type refused struct{}
+
+func (refused) Error() string         { return "op: refused" }
+func (refused) KernelRefused() string { return "mmap: ENOMEM (cannot allocate memory)" }
+
+func caseOf(name string, f func(context.Context, *suites.T) error) suites.Case {
+	return suites.Case{Name: name, Layer: suites.Smoke, Timeout: time.Minute, Run: f}
+}
+
+func pass(context.Context, *suites.T) error { return nil }
+
+// words gives results as "case status reason".
+func words(results []suites.Result) (out []string) {
+	for _, r := range results {
+		out = append(out, strings.TrimSpace(r.Case+" "+r.Status.String()+" "+r.Reason))
+	}
+	return out
+}
+
+func TestWhoseFaultACaseIs(t *testing.T) {
+	f := newFake()
+	only := caseOf("elsewhere", pass)
+	only.OSes = []string{"freebsd"}
+	e, got := f.execution(t,
+		caseOf("passes", pass),
+		caseOf("kernel", func(context.Context, *suites.T) error { return suites.Failf("lost %d bytes", 3) }),
+		caseOf("refused", func(context.Context, *suites.T) error { return refused{} }),
+		caseOf("ours", func(context.Context, *suites.T) error { return errors.New("socket closed") }),
+		caseOf("bug", func(context.Context, *suites.T) error { panic("index out of range") }),
+		caseOf("skips", func(context.Context, *suites.T) error { return suites.Skipf("needs kvm") }),
+		only,
+		caseOf("crashes", func(context.Context, *suites.T) error {
+			f.crashes = append(f.crashes, "panic: console race")
+			return errors.New("lost the guest")
+		}),
+		caseOf("unnoticed", func(context.Context, *suites.T) error {
+			f.crashes = append(f.crashes, "lock order reversal: a after b")
+			return nil
+		}),
+	)
+	var r Run
+	status, err := e.Do(t.Context(), pipeline.Machine{}, time.Minute, &r)
+	if err != nil || status != suites.Failed {
+		t.Errorf("status %v, error %v", status, err)
+	}
+	want := []string{
+		"boot passed", "s/passes passed", "s/kernel failed lost 3 bytes",
+		"s/refused failed mmap: ENOMEM (cannot allocate memory)", "s/ours broken socket closed",
+		"s/bug broken the case itself panicked: index out of range", "s/skips skipped needs kvm",
+		"s/elsewhere skipped only for freebsd, the guest is linux",
+		"s/crashes failed panic: console race", "s/unnoticed failed lock order reversal: a after b",
+	}
+	if d := cmp.Diff(want, words(*got)); d != "" {
+		t.Error(d)
+	}
+	if r.BootID != "b1" || !f.closed {
+		t.Errorf("run %+v, machine closed: %v", r, f.closed)
+	}
+}
+
+func TestAGuestThatEnds(t *testing.T) {
+	for _, tt := range []struct {
+		how  runners.Exit
+		want string
+	}{
+		{runners.ExitGuest, "s/ends failed the guest reset or shut down by itself"},
+		{runners.ExitMonitor, "s/ends broken connection lost"},
+	} {
+		f := newFake()
+		e, got := f.execution(t, caseOf("ends", func(context.Context, *suites.T) error {
+			f.end(tt.how)
+			return errors.New("connection lost")
+		}), caseOf("after", pass))
+		status, err := e.Do(t.Context(), pipeline.Machine{}, 0, &Run{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []string{"boot passed", tt.want, "s/after broken not run: the guest ended in s/ends"}
+		if d := cmp.Diff(want, words(*got)); d != "" {
+			t.Errorf("%v (status %v):\n%s", tt.how, status, d)
+		}
+	}
+}
+
+func TestBootFaults(t *testing.T) {
+	f := newFake()
+	f.bootErr = &runners.BootError{Title: "Kernel panic - not syncing", Reason: "no agent after 3s"}
+	e, got := f.execution(t, caseOf("a", pass))
+	status, err := e.Do(t.Context(), pipeline.Machine{}, 0, &Run{})
+	want := []string{"boot failed Kernel panic - not syncing: no agent after 3s", "s/a skipped the kernel did not boot"}
+	if d := cmp.Diff(want, words(*got)); d != "" || err != nil || status != suites.Failed {
+		t.Errorf("the kernel's fault: %v, %v\n%s", status, err, d)
+	}
+	for name, f := range map[string]*fakeRig{"monitor": {bootErr: errors.New("qemu: not found")}, "image": {openErr: errors.New("digest mismatch")}} {
+		e, got := f.execution(t, caseOf("a", pass))
+		status, err := e.Do(t.Context(), pipeline.Machine{}, 0, &Run{})
+		if err == nil || status != suites.Broken || len(*got) != 0 {
+			t.Errorf("%s: the rig's fault gave %v, %v, %v: it is no evidence", name, status, err, words(*got))
+		}
+	}
+}
+
+func TestACaseThatHangsIsBroken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		e, got := f.execution(t, caseOf("hangs", func(ctx context.Context, _ *suites.T) error {
+			<-ctx.Done()
+			return ctx.Err()
+		}))
+		if _, err := e.Do(t.Context(), pipeline.Machine{}, time.Hour, &Run{}); err != nil {
+			t.Fatal(err)
+		}
+		want := []string{"boot passed", "s/hangs broken no answer within 1m0s: context deadline exceeded"}
+		if d := cmp.Diff(want, words(*got)); d != "" {
+			t.Error(d)
+		}
+	})
+}
+
+func TestCasesDrawFromTheSeed(t *testing.T) {
+	draw := func(seed uint64, name string) uint64 { return random(seed, name).Uint64() }
+	if draw(1, "s/a") != draw(1, "s/a") {
+		t.Error("the same seed and case drew differently")
+	}
+	if draw(1, "s/a") == draw(2, "s/a") || draw(1, "s/a") == draw(1, "s/b") {
+		t.Error("another seed or case drew the same")
+	}
+}
