@@ -19,13 +19,13 @@ run: setup build ## set up, build, and run the main job on the built-in demo
 	@if [ -t 1 ]; then exec bin/headwatch demo; else exec bin/headwatch demo --once; fi
 
 test: setup agents lint ## set up and run every test; prints what was skipped and why
-	@$(GO) test -json -timeout 20m ./... | $(GO) run ./.ci/testreport
+	@$(GO) run ./.ci/testreport -timeout 20m ./...
 
 test-race: setup agents ## the same under the race detector
-	@$(GO) test -race -json -timeout 40m ./... | $(GO) run ./.ci/testreport
+	@$(GO) run ./.ci/testreport -race -timeout 40m ./...
 
 test-long: setup agents ## the long forms of the tests too
-	@HEADWATCH_LONG=1 $(GO) test -json -timeout 80m ./... | $(GO) run ./.ci/testreport
+	@HEADWATCH_LONG=1 $(GO) run ./.ci/testreport -timeout 80m ./...
 
 setup: ## install what this machine lacks, by its package manager
 	@.ci/setup

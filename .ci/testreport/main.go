@@ -1,15 +1,18 @@
-// Command testreport reads the output of `go test -json` on standard input and
-// prints what people want of it: a line per package as it ends, failures in full,
-// and at the end every skipped test with its reason. It exits 1 when a test or a
-// package failed, or when no test ran.
+// Command testreport runs `go test -json` with its arguments and prints what
+// people want of it: a line per package as it ends, failures in full, and at the
+// end every skipped test with its reason. It exits 1 when a test or a package
+// failed, when go itself did, or when no test ran: a stream that just ends is no
+// pass.
 package main
 
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"time"
@@ -37,7 +40,28 @@ type report struct {
 
 func main() {
 	r := &report{out: os.Stdout, began: time.Now(), output: map[string][]string{}}
-	in := bufio.NewScanner(os.Stdin)
+	test := exec.Command("go", append([]string{"test", "-json"}, os.Args[1:]...)...)
+	test.Stderr = os.Stderr
+	out, err := test.StdoutPipe()
+	if err == nil {
+		err = test.Start()
+	}
+	if err == nil {
+		err = r.read(out)
+		err = errors.Join(err, test.Wait())
+	}
+	code := r.close()
+	if err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, "testreport: go test:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// read reports a stream of events as it comes. After an error it reads on, so that
+// the writer does not block.
+func (r *report) read(from io.Reader) error {
+	in := bufio.NewScanner(from)
 	in.Buffer(nil, 16<<20)
 	for in.Scan() {
 		var e event
@@ -47,11 +71,8 @@ func main() {
 		}
 		r.see(e)
 	}
-	if err := in.Err(); err != nil {
-		fmt.Fprintln(os.Stderr, "testreport:", err)
-		os.Exit(1)
-	}
-	os.Exit(r.close())
+	_, err := io.Copy(io.Discard, from)
+	return errors.Join(in.Err(), err)
 }
 
 func (r *report) see(e event) {
