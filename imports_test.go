@@ -29,7 +29,7 @@ var rules = []rule{
 	{"runners/nic", nil},
 	{"runners/build", []string{"runners"}},
 	{"runners/qemu", []string{"runners", "runners/guest", "runners/console", "runners/nic"}},
-	{"runners/runnertest", []string{"runners", "runners/guest", "runners/console"}},
+	{"runners/runnertest", []string{"runners", "runners/build"}},
 	{"orchestrator/pipeline", []string{"suites"}},
 	{"orchestrator/verdict", []string{"suites"}},
 	{"orchestrator/bisect", nil},

@@ -74,17 +74,6 @@ func shellQuote(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
-// kernelsDir is where set-up unpacked the packaged Linux kernels.
-func kernelsDir() string {
-	if dir := os.Getenv("HEADWATCH_KERNELS"); dir != "" {
-		return dir
-	}
-	if dir, err := os.UserCacheDir(); err == nil {
-		return filepath.Join(dir, "headwatch", "kernels")
-	}
-	return filepath.Join(os.TempDir(), "headwatch-kernels")
-}
-
 // loadPipeline reads the pipelines file: the flag's, ./pipelines.yaml, the copy
 // in the state directory, or the one built in.
 func (a *app) loadPipeline() (*pipeline.File, error) {

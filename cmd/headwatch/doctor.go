@@ -86,7 +86,11 @@ func (a *app) printFinding(f finding) {
 // preflight checks what no run can do without, quickly.
 func preflight(ctx context.Context) error {
 	for _, f := range []finding{checkQEMU(ctx, qemu.New(qemu.Config{})), checkAgents(), checkTool(ctx, "git", true, "git", "--version")} {
-		if !f.OK {
+		switch {
+		case f.OK:
+		case strings.Contains(f.Detail, f.Fix): // said already
+			return fmt.Errorf("%s: %s", f.Check, f.Detail)
+		default:
 			return fmt.Errorf("%s: %s; mend it with: %s", f.Check, f.Detail, f.Fix)
 		}
 	}
@@ -135,7 +139,7 @@ func checkAccel(ctx context.Context, r *qemu.Runner) finding {
 
 func checkKernels() finding {
 	f := finding{Check: "kernels", Needed: true, Fix: setupCommand}
-	dir := kernelsDir()
+	dir := build.DefaultKernels()
 	var have []string
 	for _, flavour := range []string{"cloud", "generic"} {
 		if text, err := os.ReadFile(filepath.Join(dir, flavour, "VERSION")); err == nil {

@@ -76,7 +76,7 @@ func openBuilder(dir string) (*build.Store, *build.Builder, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return images, build.New(build.Config{Store: images, Kernels: kernelsDir(), Agent: build.Agent}), nil
+	return images, build.New(build.Config{Store: images, Kernels: build.DefaultKernels(), Agent: build.Agent}), nil
 }
 
 // assemble connects the stages and takes up what a predecessor left.

@@ -396,13 +396,9 @@ func TestCompareReleases(t *testing.T) {
 	}
 }
 
-// TestDebianPackages builds from the real packages that set-up unpacked, when
-// HEADWATCH_KERNELS names their folder.
+// TestDebianPackages builds from the real packages that set-up unpacked.
 func TestDebianPackages(t *testing.T) {
-	kernels := os.Getenv("HEADWATCH_KERNELS")
-	if kernels == "" {
-		t.Skip("HEADWATCH_KERNELS does not name a folder of unpacked kernel packages")
-	}
+	kernels := DefaultKernels()
 	agent, err := realAgent()
 	if err != nil {
 		t.Fatal(err)
@@ -410,7 +406,7 @@ func TestDebianPackages(t *testing.T) {
 	for flavour, nic := range map[string]string{"cloud": "vmxnet3", "generic": "e1000"} {
 		t.Run(flavour, func(t *testing.T) {
 			if _, err := os.Stat(filepath.Join(kernels, flavour)); err != nil {
-				t.Skip(err)
+				t.Skipf("%v: run make setup", err)
 			}
 			b := New(Config{Store: testStore(t), Kernels: kernels, Agent: func(string, string) ([]byte, error) { return agent, nil }})
 			tree := t.TempDir()

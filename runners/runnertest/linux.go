@@ -14,17 +14,14 @@ import (
 	"testing"
 
 	"github.com/headwatch/headwatch/runners"
+	"github.com/headwatch/headwatch/runners/build"
 )
 
 // LinuxGuest makes a bootable of the newest packaged cloud kernel and the
 // suite's own agent. It skips the test where set-up has not unpacked a kernel.
 func LinuxGuest(t testing.TB) runners.Bootable {
 	t.Helper()
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Skipf("no cache folder: %v", err)
-	}
-	root := filepath.Join(cache, "headwatch", "kernels", "cloud")
+	root := filepath.Join(build.DefaultKernels(), "cloud")
 	kernels, _ := filepath.Glob(filepath.Join(root, "boot", "vmlinuz-*"))
 	if len(kernels) == 0 {
 		t.Skipf("no kernel in %s: run make setup", filepath.Join(root, "boot"))
