@@ -247,8 +247,21 @@ func TestPlanGatesLayers(t *testing.T) {
 	if n := w.view.Runs[RunKey{"b0", testMachine, "s", suites.Smoke}]; n.Finished != 2 {
 		t.Errorf("a failure was looked at %d times, want 2", n.Finished)
 	}
-	if len(w.view.Regressions) != 0 {
-		t.Errorf("bad at the first look is no regression: %+v", w.view.Regressions)
+}
+
+func TestPlanBadAtTheFirstLook(t *testing.T) {
+	w := newWorld("b0", "b1", "b2")
+	w.result = failFrom(0, "s/b")
+	w.sel(1)
+	w.settle(t)
+	w.sel(2)
+	w.settle(t)
+	if len(w.view.Regressions) != 1 {
+		t.Fatalf("%+v, want one finding, told once", w.view.Regressions)
+	}
+	r := w.view.Regressions[0]
+	if r.State != Ranged || r.Good != "" || r.Bad != "c001" || r.Culprit != "" {
+		t.Errorf("%+v, want bad at c001, nothing good before, and nobody accused", r)
 	}
 }
 
@@ -302,6 +315,25 @@ func TestPlanIsStable(t *testing.T) {
 	}
 	if len(a.Jobs)+len(a.Select)+len(a.Regressions) != 0 {
 		t.Errorf("a settled world wants %+v", a)
+	}
+}
+
+// Runs end in any order: a bad commit that is judged before its good ancestors is
+// not taken for one that was always bad.
+func TestPlanWaitsForOlderVerdicts(t *testing.T) {
+	w := newWorld(numbered(4)...)
+	w.result = failFrom(2, "s/a")
+	w.sel(0, 1, 2, 3)
+	for _, b := range []string{"b3", "b2"} {
+		w.view.Builds[b] = Build{ID: b, Target: testTarget, Status: suites.Passed}
+		w.view.Tallies[TallyKey{Build: b, Machine: testMachine, Case: "s/a"}] = verdict.Counts{Failed: 2}
+	}
+	if d := w.planner.Plan(w.view); len(d.Regressions) != 0 {
+		t.Fatalf("accused before the older commits were judged: %+v", d.Regressions)
+	}
+	w.settle(t)
+	if len(w.view.Regressions) != 1 || w.view.Regressions[0].Culprit != "c002" {
+		t.Errorf("%+v, want culprit c002", w.view.Regressions)
 	}
 }
 

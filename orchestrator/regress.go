@@ -96,22 +96,23 @@ func stateFromBuild(v View, s series, id string, known map[TallyKey]verdict.Verd
 	return bisect.Unknown
 }
 
-// turn is a good commit and the next one on the line known to be bad.
+// turn is a good commit and the next one on the line known to be bad. A good of -1
+// means that none is known: the case was bad when it was first looked at.
 type turn struct{ good, bad int }
 
 // turns lists where a line goes from good to bad, with no verdict between.
 func turns(line []bisect.Point) []turn {
 	var out []turn
-	good := -1
+	good, wasBad := -1, false
 	for i, p := range line {
 		switch p.State {
 		case bisect.Good:
-			good = i
+			good, wasBad = i, false
 		case bisect.Bad:
-			if good >= 0 {
+			if !wasBad {
 				out = append(out, turn{good, i})
 			}
-			good = -1
+			wasBad = true
 		}
 	}
 	return out
@@ -127,7 +128,15 @@ func follow(v View, s series, line []bisect.Point, t turn) (r *Regression, probe
 		}
 		reg = *old
 	}
-	reg.Good, reg.Bad = v.Line[t.good].Hash, v.Line[t.bad].Hash
+	reg.Bad = v.Line[t.bad].Hash
+	if t.good < 0 {
+		if pending(v, line[:t.bad]) {
+			return nil, "" // an older commit may still turn out good
+		}
+		reg.State = Ranged // there is nothing to search between
+		return &reg, ""
+	}
+	reg.Good = v.Line[t.good].Hash
 	step := bisect.Next(line[t.good : t.bad+1])
 	switch step.Kind {
 	case bisect.Probe:
@@ -145,6 +154,16 @@ func follow(v View, s series, line []bisect.Point, t turn) (r *Regression, probe
 	return &reg, ""
 }
 
+// pending says whether a commit that is to be tested has no verdict yet.
+func pending(v View, line []bisect.Point) bool {
+	for i, p := range line {
+		if _, chosen := v.Selected[v.Line[i].Hash]; chosen && p.State == bisect.Unknown {
+			return true
+		}
+	}
+	return false
+}
+
 // enclosing finds the stored regression that a turn belongs to: the same case,
 // and the turn within its range.
 func enclosing(v View, s series, t turn) *Regression {
@@ -157,6 +176,9 @@ func enclosing(v View, s series, t turn) *Regression {
 			continue
 		}
 		good, okGood := at[r.Good]
+		if r.Good == "" {
+			good, okGood = -1, true
+		}
 		bad, okBad := at[r.Bad]
 		if okGood && okBad && max(good, t.good) < min(bad, t.bad) {
 			return &v.Regressions[i]

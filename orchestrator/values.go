@@ -144,7 +144,7 @@ type Regression struct {
 	Machine    string // empty for case "build"
 	Case       string // "suite/case", "build" or "boot"
 	State      RegressionState
-	Good       string // newest commit known good before it
+	Good       string // newest commit known good before it; empty: none is known
 	Bad        string // oldest commit known bad
 	Culprit    string // set when located
 	Confidence float64

@@ -133,8 +133,11 @@ func (s *site) regressionPage(w http.ResponseWriter, r *http.Request) error {
 	case "":
 	case p.Bad:
 		p.Evidence[1].Role = "first bad, culprit"
-	default:
+	default: // the culprit is not the oldest commit known to be bad
 		p.Evidence = slices.Insert(p.Evidence, 1, evidence{Commit: p.Culprit, Role: "culprit"})
+	}
+	if p.Good == "" { // bad at the first look
+		p.Evidence = p.Evidence[1:]
 	}
 	for i := range p.Evidence {
 		if err := s.count(ctx, reg, &p.Evidence[i]); err != nil {
