@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/headwatch/headwatch/orchestrator"
+	"github.com/headwatch/headwatch/suites"
 	"github.com/headwatch/headwatch/web/api"
 )
 
@@ -58,6 +59,9 @@ func (a *app) nightly(ctx context.Context, upstreams []string) error {
 	if err != nil {
 		return err
 	}
+	if err := preflight(ctx); err != nil {
+		return rig(err)
+	}
 	began := time.Now()
 	var tally eventTally
 	show := newProgress(a.stderr, a.json || !isTerminal(a.stderr))
@@ -82,10 +86,44 @@ func (a *app) nightly(ctx context.Context, upstreams []string) error {
 	if passErr != nil {
 		rep.RigErrors = append(rep.RigErrors, passErr.Error())
 	}
+	stale, err := r.untested(ctx, upstreams, &tally)
+	if err != nil {
+		return rig(err)
+	}
+	rep.RigErrors = append(rep.RigErrors, stale...)
 	if rep.Regressions, err = settledSince(ctx, r, began); err != nil {
 		return rig(err)
 	}
 	return a.reportPass(rep)
+}
+
+// untested lists what the rig broke at the upstreams' heads in an earlier pass and
+// gave up on: a head that nobody tested is not a night when all is well.
+func (r *rigging) untested(ctx context.Context, upstreams []string, now *eventTally) ([]string, error) {
+	var out []string
+	for _, u := range upstreams {
+		head, err := r.db.Head(ctx, u)
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range r.conductor.Targets(u) {
+			v, err := r.db.View(ctx, u, t.Name)
+			if err != nil {
+				return nil, err
+			}
+			build := v.Inputs[head]
+			if b := v.Builds[build]; b.Status == suites.Broken && !now.broke(orchestrator.EventBuild, head) {
+				out = append(out, fmt.Sprintf("%s at %s was not built, it broke %d times%s", t.Name, short(head), v.BuildTries[build], because(b.Reason)))
+			}
+			for key, n := range v.Runs {
+				if key.Build == build && n.Broken > 0 && n.Broken == n.Finished && !now.broke(orchestrator.EventRun, head) {
+					out = append(out, fmt.Sprintf("%s at %s on %s was not tested, suite %s broke %d times", t.Name, short(head), key.Machine, key.Suite, n.Broken))
+				}
+			}
+		}
+	}
+	slices.Sort(out)
+	return out, nil
 }
 
 // settledSince lists the regressions that were opened or settled since a time.

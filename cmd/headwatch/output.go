@@ -60,6 +60,9 @@ func regressionLine(g api.Regression) string {
 	case orchestrator.Located:
 		return fmt.Sprintf("%s: %s broken by %s %q by %s (confidence %.1f %%)%s", where, g.Case, short(g.Culprit), g.CulpritSubject, g.CulpritAuthor, 100*g.Confidence, because(g.Reason))
 	case orchestrator.Ranged:
+		if g.Good == "" {
+			return fmt.Sprintf("%s: %s bad at the first look, %s%s", where, g.Case, short(g.Bad), because(g.Reason))
+		}
 		return fmt.Sprintf("%s: %s broken between %s and %s; nothing between can be tested%s", where, g.Case, short(g.Good), short(g.Bad), because(g.Reason))
 	}
 	return fmt.Sprintf("%s: %s good at %s, bad at %s; the search goes on%s", where, g.Case, short(g.Good), short(g.Bad), because(g.Reason))
@@ -90,7 +93,14 @@ type eventTally struct {
 	mu    sync.Mutex
 	build int
 	run   int
-	rig   []string
+	rig   map[rigKey]string
+}
+
+// rigKey is what infra errors are told apart by: what was tried again and broke
+// again is one.
+type rigKey struct {
+	kind   orchestrator.EventKind
+	commit string
 }
 
 func (t *eventTally) count(e orchestrator.Event) {
@@ -108,22 +118,27 @@ func (t *eventTally) count(e orchestrator.Event) {
 		return
 	}
 	if e.Status == suites.Broken.String() {
-		t.rig = append(t.rig, what+because(e.Reason))
+		if t.rig == nil {
+			t.rig = map[rigKey]string{}
+		}
+		t.rig[rigKey{e.Kind, e.Commit}] = what + because(e.Reason)
 	}
 }
 
 func (t *eventTally) builds() int { t.mu.Lock(); defer t.mu.Unlock(); return t.build }
 func (t *eventTally) runs() int   { t.mu.Lock(); defer t.mu.Unlock(); return t.run }
 
-// rigErrors lists each infra error once.
+// broke tells whether infra errors of a commit's builds or runs were seen.
+func (t *eventTally) broke(kind orchestrator.EventKind, commit string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	_, ok := t.rig[rigKey{kind, commit}]
+	return ok
+}
+
+// rigErrors lists the last infra error of each commit's builds and runs.
 func (t *eventTally) rigErrors() []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	out := []string{}
-	for _, e := range t.rig {
-		if !slices.Contains(out, e) {
-			out = append(out, e)
-		}
-	}
-	return out
+	return append([]string{}, slices.Sorted(maps.Values(t.rig))...)
 }

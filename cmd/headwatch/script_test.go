@@ -1,17 +1,21 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/headwatch/headwatch/runners/build"
+	"github.com/headwatch/headwatch/web/api"
 )
 
 func TestMain(m *testing.M) {
@@ -29,6 +33,11 @@ func TestScripts(t *testing.T) {
 			e.Setenv("HEADWATCH_KERNELS", kernels)
 			e.Setenv("XDG_STATE_HOME", filepath.Join(e.WorkDir, "state"))
 			e.Setenv("GIT_CONFIG_NOSYSTEM", "1")
+			for _, tool := range []string{"git", "headwatch"} {
+				if path, err := exec.LookPath(tool); err == nil {
+					e.Setenv(strings.ToUpper(tool), path)
+				}
+			}
 			for _, who := range []string{"AUTHOR", "COMMITTER"} {
 				e.Setenv("GIT_"+who+"_NAME", "Ada Example")
 				e.Setenv("GIT_"+who+"_EMAIL", "ada@example.org")
@@ -36,11 +45,12 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Condition: condition,
-		Cmds:      map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "flip": flip, "takeport": takePort},
+		Cmds:      map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "flip": flip, "takeport": takePort, "ready": ready, "envsubst": envSubst, "failedrun": failedRun},
 	})
 }
 
 // condition tells what this machine has: [guest] when a Linux guest can boot,
+// [tmpfs] when a small file system can be mounted in a namespace of our own,
 // [long] when long tests are wanted.
 func condition(name string) (bool, error) {
 	switch name {
@@ -49,6 +59,8 @@ func condition(name string) (bool, error) {
 		_, kernel := os.Stat(filepath.Join(build.DefaultKernels(), "cloud", "VERSION"))
 		_, agent := build.Agent("linux", "amd64")
 		return qemu == nil && kernel == nil && agent == nil, nil
+	case "tmpfs":
+		return exec.Command("unshare", "-rm", "mount", "-t", "tmpfs", "-o", "size=1m", "none", os.TempDir()).Run() == nil, nil
 	case "long":
 		return os.Getenv("HEADWATCH_LONG") != "", nil
 	}
@@ -107,4 +119,58 @@ func takePort(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	ts.Defer(func() { l.Close() })
 	ts.Setenv(args[0], l.Addr().String())
+}
+
+// ready STATE waits until the owner of a state directory answers at its address.
+func ready(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: ready STATE")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	poll := time.NewTicker(50 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		if who, ok := findOwner(ts.MkAbs(args[0])); ok && who.URL != "" {
+			c, err := api.NewClient(who.URL, nil)
+			ts.Check(err)
+			if _, err := c.Health(ctx); err == nil {
+				return
+			}
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			ts.Fatalf("nobody serves %s", args[0])
+		}
+	}
+}
+
+// failedrun VAR STATE asks the owner of a state directory for the run that is
+// evidence of its newest regression, and sets VAR to its id.
+func failedRun(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: failedrun VAR STATE")
+	}
+	who, ok := findOwner(ts.MkAbs(args[1]))
+	if !ok {
+		ts.Fatalf("nobody serves %s", args[1])
+	}
+	c, err := api.NewClient(who.URL, nil)
+	ts.Check(err)
+	regs, err := c.Regressions(context.Background())
+	ts.Check(err)
+	if len(regs) == 0 || regs[0].Run == "" {
+		ts.Fatalf("no regression with a run: %+v", regs)
+	}
+	ts.Setenv(args[0], regs[0].Run)
+}
+
+// envsubst FILE replaces $WORK in a file: pipelines name upstreams by absolute path.
+func envSubst(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: envsubst FILE")
+	}
+	text := strings.ReplaceAll(ts.ReadFile(args[0]), "$WORK", ts.Getenv("WORK"))
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o644))
 }

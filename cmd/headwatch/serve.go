@@ -52,6 +52,9 @@ func (a *app) serve(ctx context.Context, listen, secretFile string) error {
 	if err != nil {
 		return err
 	}
+	if err := preflight(ctx); err != nil {
+		return rig(err)
+	}
 	log := a.logger(slog.LevelInfo)
 	r, err := a.openRig(ctx, dir, "serve", file, log)
 	if err != nil {
