@@ -45,7 +45,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Condition: condition,
-		Cmds:      map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "flip": flip, "takeport": takePort, "ready": ready, "envsubst": envSubst, "failedrun": failedRun},
+		Cmds:      map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "flip": flip, "takeport": takePort, "ready": ready, "envsubst": envSubst, "failedrun": failedRun, "anyrun": anyRun},
 	})
 }
 
@@ -164,6 +164,33 @@ func failedRun(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("no regression with a run: %+v", regs)
 	}
 	ts.Setenv(args[0], regs[0].Run)
+}
+
+// anyrun VAR STATE asks the owner of a state directory for a run of its newest
+// commit that has one, and sets VAR to its id.
+func anyRun(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: anyrun VAR STATE")
+	}
+	who, ok := findOwner(ts.MkAbs(args[1]))
+	if !ok {
+		ts.Fatalf("nobody serves %s", args[1])
+	}
+	c, err := api.NewClient(who.URL, nil)
+	ts.Check(err)
+	doc, err := c.Overview(context.Background())
+	ts.Check(err)
+	for _, u := range doc.Upstreams {
+		for _, row := range u.Commits {
+			for _, cell := range row.Cells {
+				if cell.Run != "" {
+					ts.Setenv(args[0], cell.Run)
+					return
+				}
+			}
+		}
+	}
+	ts.Fatalf("no run in %+v", doc)
 }
 
 // envsubst FILE replaces $WORK in a file: pipelines name upstreams by absolute path.
