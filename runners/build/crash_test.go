@@ -166,7 +166,7 @@ func childFull(dir string, limit func(dir string) error) {
 
 func TestFullDisk(t *testing.T) {
 	for part, want := range map[string]string{
-		"full":  "no space left on device; free space there, or run `headwatch gc`",
+		"full":  "no space left on device; free space there and try again",
 		"limit": "file too large",
 	} {
 		t.Run(part, func(t *testing.T) {

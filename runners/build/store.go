@@ -59,7 +59,7 @@ func (e *CorruptError) Error() string {
 	if e.Blob != "" {
 		what = fmt.Sprintf("blob %s (%s)", e.Blob, e.Role)
 	}
-	return fmt.Sprintf("image %s: %s is %s; run `headwatch fsck` to drop it; it is built again when needed", e.Image, what, e.Problem)
+	return fmt.Sprintf("image %s: %s is %s; run `headwatch fsck --repair` to drop it; it is built again when needed", e.Image, what, e.Problem)
 }
 
 // OpenStore opens the store in dir and makes it when there is none. It removes
@@ -287,7 +287,7 @@ func (s *Store) fault(op string, err error) error {
 	}
 	for _, full := range []error{syscall.ENOSPC, syscall.EDQUOT} {
 		if errors.Is(err, full) {
-			return &runners.InfraError{Op: op, Err: err, Hint: "free space there, or run `headwatch gc`"}
+			return &runners.InfraError{Op: op, Err: err, Hint: "free space there and try again"}
 		}
 	}
 	return &runners.InfraError{Op: op, Err: err}

@@ -165,7 +165,7 @@ func TestFlippedBits(t *testing.T) {
 		}
 		_, err := s.Open(t.Context(), img.ID, dir)
 		c, ok := errors.AsType[*CorruptError](err)
-		if !ok || c.Image != img.ID || c.Role != RoleKernel || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), "headwatch fsck") {
+		if !ok || c.Image != img.ID || c.Role != RoleKernel || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), "headwatch fsck --repair") {
 			t.Fatalf("%s: got %v", what, err)
 		}
 		if left := filesBelow(t, dir); len(left) != 0 {
