@@ -1,14 +1,18 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
 const (
-	secondUART = "/dev/cuau1"
 	virtioPort = "/dev/vtcon/" + portName
 	kenvGet    = 0 // from sys/kenv.h
 	kenvMax    = 128
@@ -34,6 +38,49 @@ func findPort() string {
 		return ""
 	}
 	return virtioPort
+}
+
+// findUART finds the UART that is not the console. Which of two gets which number
+// depends on the order in ACPI's tables, except where /boot/device.hints wires
+// them; QEMU lists the second one first.
+func findUART() string {
+	consoles, _ := unix.Sysctl("kern.console") // unknown: the usual order
+	devices, _ := filepath.Glob("/dev/cuau[0-9]")
+	return otherUART(consoles, devices)
+}
+
+// otherUART takes the first of the callout devices whose terminal is not among
+// the active consoles: the names before the slash, each with a comma after it, in
+// kern.console (sysctl_kern_console in sys/kern/kern_cons.c).
+func otherUART(consoles string, devices []string) string {
+	active, _, _ := strings.Cut(consoles, "/")
+	for _, device := range devices {
+		unit := strings.TrimPrefix(device, "/dev/cuau")
+		if active != "" && !slices.Contains(strings.Split(active, ","), "ttyu"+unit) {
+			return device
+		}
+	}
+	return "/dev/cuau1"
+}
+
+// presetRaw makes a terminal raw before it is opened, by the device of its
+// initial state (tty(4)). Until makeRaw it would else be a login terminal of 9600
+// baud, which echoes, takes control characters out of the host's frames (one of
+// them, VDISCARD, silences the output) and keeps 1920 bytes.
+func presetRaw(path string) error {
+	if target, err := os.Readlink(path); err == nil { // a virtio port's name is an alias
+		path = filepath.Join(filepath.Dir(path), target)
+	}
+	// cuau1 has cuau1.init, ttyV0.1 has ttyV0.1.init: tty_makedevf in sys/kern/tty.c.
+	fd, err := unix.Open(path+".init", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
+	if errors.Is(err, unix.ENOENT) {
+		return nil // a terminal without one, such as a pseudo-terminal
+	}
+	if err != nil {
+		return fmt.Errorf("%s.init: %w", path, os.NewSyscallError("open", err))
+	}
+	defer unix.Close(fd)
+	return makeRaw(fd)
 }
 
 // openPort opens a virtio port, which FreeBSD makes a terminal.

@@ -125,8 +125,14 @@ func bootID() (string, error) {
 
 func release() (string, error) { return unix.Sysctl("kern.osrelease") }
 
-// flush brings everything to disk. reboot(2) unmounts what it can by itself.
+// flush brings everything to disk and what was said to the console: a terminal
+// takes a text before it has sent it, and the kernel's last words, which go past
+// the terminal, would come in between. reboot(2) unmounts what it can by itself.
 func flush(out console) {
+	if tty, ok := out.w.(*os.File); ok {
+		// Something that is no terminal has nothing to drain.
+		_, _, _ = unix.Syscall(unix.SYS_IOCTL, tty.Fd(), unix.TIOCDRAIN, 0)
+	}
 	if err := unix.Sync(); err != nil {
 		out.say("sync: %v", err)
 	}
