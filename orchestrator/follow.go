@@ -14,11 +14,21 @@ func (c *Conductor) Settle(ctx context.Context, upstreams []string) error {
 	return c.planUntil(ctx, upstreams, func() (bool, error) { return true, nil })
 }
 
-// Reach waits until a commit is an upstream's head and settled.
+// Reach waits until a commit is an upstream's head and settled. A commit whose
+// inputs are not known yet is not on the line that is planned, so it is waited for.
 func (c *Conductor) Reach(ctx context.Context, upstream, commit string) error {
 	return c.planUntil(ctx, []string{upstream}, func() (bool, error) {
 		head, err := c.Store.Head(ctx, upstream)
-		return head == commit, err
+		if err != nil || head != commit {
+			return false, err
+		}
+		for _, t := range c.Targets(upstream) {
+			left, err := c.Store.Unresolved(ctx, upstream, t.Name, 1)
+			if err != nil || len(left) > 0 {
+				return false, err
+			}
+		}
+		return true, nil
 	})
 }
 

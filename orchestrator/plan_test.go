@@ -401,3 +401,30 @@ func TestBuildIDReadsEveryInput(t *testing.T) {
 		t.Errorf("%q is not a hex digest", base)
 	}
 }
+
+// A suspicion that was dropped does not hide a later regression of the same case.
+func TestPlanFindsARegressionAfterAWithdrawnOne(t *testing.T) {
+	w := newWorld("b0", "b1", "b2", "b3")
+	w.sel(0, 1)
+	fails := 0
+	w.result = func(build, name string, _ *rand.Rand) suites.Status {
+		if name != "s/a" {
+			return suites.Passed
+		}
+		if build == "b1" && fails < 2 {
+			fails++
+			return suites.Failed
+		}
+		if build == "b2" || build == "b3" {
+			return suites.Failed
+		}
+		return suites.Passed
+	}
+	w.settle(t)
+	w.sel(3)
+	w.settle(t)
+	last := w.view.Regressions[len(w.view.Regressions)-1]
+	if len(w.view.Regressions) != 2 || last.State == Withdrawn || last.State == Suspected {
+		t.Errorf("%+v, want the flake withdrawn and the regression settled", w.view.Regressions)
+	}
+}

@@ -172,8 +172,8 @@ func enclosing(v View, s series, t turn) *Regression {
 		at[c.Hash] = i
 	}
 	for i, r := range v.Regressions {
-		if r.Machine != s.machine || r.Case != s.name {
-			continue
+		if r.Machine != s.machine || r.Case != s.name || r.State == Withdrawn {
+			continue // a suspicion that was dropped says nothing about a later one
 		}
 		good, okGood := at[r.Good]
 		if r.Good == "" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"math/rand/v2"
 	"os"
@@ -315,12 +316,9 @@ func freshDemo(dir string) error {
 	if err != nil {
 		return err
 	}
-	for _, e := range entries {
-		if e.Name() == "lock" {
-			continue
-		}
-		if !slices.Contains(stateEntries, e.Name()) {
-			return fmt.Errorf("%s holds %s, which no demo made: not removed", dir, e.Name())
+	if len(entries) > 1 {
+		if err := isDemoState(dir); err != nil {
+			return err
 		}
 	}
 	for _, e := range entries {
@@ -329,6 +327,24 @@ func freshDemo(dir string) error {
 		}
 		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// isDemoState makes sure that a state directory is a demo's and nothing else: it
+// has the demo's upstream and follows no other.
+func isDemoState(dir string) error {
+	if _, err := os.Stat(filepath.Join(dir, demoUpstream, "demo-seed")); err != nil {
+		return fmt.Errorf("%s has no demo in it: not removed", dir)
+	}
+	mirrors, err := os.ReadDir(filepath.Join(dir, "mirrors"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, m := range mirrors {
+		if m.Name() != demoUpstream {
+			return fmt.Errorf("%s follows %s too, so it is not only a demo's: not removed", dir, m.Name())
 		}
 	}
 	return nil

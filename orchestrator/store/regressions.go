@@ -47,7 +47,7 @@ func insertRegression(ctx context.Context, tx *sql.Tx, g orchestrator.Regression
 
 const sameRegressionQuery = `SELECT ` + regressionColumns + ` FROM regressions g
 	WHERE g.upstream = ? AND g.target = ? AND g.machine = ? AND g.case_name = ?
-	AND (g.bad = ? OR (g.state = 'open' AND g.good = ?))
+	AND g.state <> 'withdrawn' AND (g.bad = ? OR (g.state = 'open' AND g.good = ?))
 	ORDER BY g.state = 'open' DESC, g.bad = ? DESC, g.id DESC LIMIT 1`
 
 // storedRegression finds the row that g is about; ID 0: there is none.
