@@ -63,7 +63,7 @@ func (a *app) openRig(ctx context.Context, dir, command string, file *pipeline.F
 	if r.queue, err = queue.Open(ctx, queue.Config{Dir: filepath.Join(dir, "queue"), Log: log}); err != nil {
 		return r, rig(err)
 	}
-	if r.images, r.builder, err = openBuilder(dir); err != nil {
+	if r.images, r.builder, err = openBuilder(dir, build.OpenStore); err != nil {
 		return r, rig(err)
 	}
 	r.runner = qemu.New(qemu.Config{Log: log})
@@ -71,8 +71,9 @@ func (a *app) openRig(ctx context.Context, dir, command string, file *pipeline.F
 	return r, rig(r.assemble(ctx))
 }
 
-func openBuilder(dir string) (*build.Store, *build.Builder, error) {
-	images, err := build.OpenStore(imagesPath(dir))
+// openBuilder opens the images of a state directory, as owner or beside one.
+func openBuilder(dir string, open func(string) (*build.Store, error)) (*build.Store, *build.Builder, error) {
+	images, err := open(imagesPath(dir))
 	if err != nil {
 		return nil, nil, err
 	}

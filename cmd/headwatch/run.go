@@ -60,11 +60,12 @@ type workbench struct {
 	builder *build.Builder
 	runner  *qemu.Runner
 	scratch string
-	flags   string // that a command needs to find the images
+	flags   string     // that a command needs to find the images
+	lock    *stateLock // nil: somebody else owns the state directory
 }
 
-// openBench makes a workbench over the images of a state directory. Images are
-// added, never changed, so an owner of the state directory is not disturbed.
+// openBench makes a workbench over the images of a state directory. It owns the
+// directory while nobody else does; beside an owner it only adds images.
 func (a *app) openBench() (*workbench, error) {
 	file, err := a.loadPipeline()
 	if err != nil {
@@ -74,18 +75,35 @@ func (a *app) openBench() (*workbench, error) {
 	if err != nil {
 		return nil, err
 	}
-	images, builder, err := openBuilder(dir)
+	open := build.OpenStore
+	lock, err := own(dir, "run")
+	if _, owned := errors.AsType[*errOwned](err); owned {
+		open = build.ShareStore
+	} else if err != nil {
+		return nil, err
+	}
+	b := &workbench{lock: lock}
+	images, builder, err := openBuilder(dir, open)
 	if err != nil {
+		b.close()
 		return nil, err
 	}
 	scratch, err := os.MkdirTemp("", "headwatch-run-")
 	if err != nil {
+		b.close()
 		return nil, err
 	}
-	return &workbench{file: file, images: images, builder: builder, runner: qemu.New(qemu.Config{Log: a.logger(slog.LevelWarn)}), scratch: scratch, flags: a.flags(dir)}, nil
+	return &workbench{lock: lock, file: file, images: images, builder: builder, runner: qemu.New(qemu.Config{Log: a.logger(slog.LevelWarn)}), scratch: scratch, flags: a.flags(dir)}, nil
 }
 
-func (b *workbench) close() { os.RemoveAll(b.scratch) }
+func (b *workbench) close() {
+	if b.scratch != "" {
+		os.RemoveAll(b.scratch)
+	}
+	if b.lock != nil {
+		b.lock.release()
+	}
+}
 
 func (a *app) runOnce(ctx context.Context, o runOptions) error {
 	b, err := a.openBench()

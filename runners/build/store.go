@@ -63,30 +63,46 @@ func (e *CorruptError) Error() string {
 }
 
 // OpenStore opens the store in dir and makes it when there is none. It removes
-// what an earlier process left half-written.
+// what an earlier process left half-written, so only the owner of the state
+// directory may call it; a process beside the owner calls ShareStore.
 func OpenStore(dir string) (*Store, error) {
+	s, err := ShareStore(dir)
+	if err != nil {
+		return nil, err
+	}
+	return s, s.clean()
+}
+
+// ShareStore opens the store in dir beside its owner: images can be read and put,
+// and nothing is cleaned up.
+func ShareStore(dir string) (*Store, error) {
 	s := &Store{dir: dir, pins: make(map[string]int), late: make(map[string]bool), temps: make(map[string]bool)}
 	for _, d := range []string{s.path("blobs"), s.path("images"), s.path("tmp")} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			return nil, s.fault("open image store", err)
 		}
 	}
+	return s, nil
+}
+
+// clean removes what a process that is gone left half-written.
+func (s *Store) clean() error {
 	left, err := os.ReadDir(s.path("tmp"))
 	if err != nil {
-		return nil, s.fault("open image store", err)
+		return s.fault("open image store", err)
 	}
 	for _, e := range left {
 		if err := os.RemoveAll(s.path("tmp", e.Name())); err != nil {
-			return nil, s.fault("open image store", err)
+			return s.fault("open image store", err)
 		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	// A process that died between a blob and its manifest left an orphan.
 	if _, _, err := s.sweep(nil); err != nil {
-		return nil, s.fault("open image store", err)
+		return s.fault("open image store", err)
 	}
-	return s, nil
+	return nil
 }
 
 // Put stores an image: m describes it, parts are its blobs in order; m.Format
