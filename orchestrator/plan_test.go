@@ -123,13 +123,14 @@ func (w *world) carryOut(j Job) {
 	var all []suites.Status
 	boot := w.result(j.Build, CaseBoot, w.rand)
 	for _, name := range w.planner.caseNames(j.Suite, j.Layer) {
+		if boot == suites.Broken {
+			break // Execution.Do records nothing of a run that the rig broke
+		}
 		s := w.result(j.Build, name, w.rand)
 		if name == CaseBoot {
 			s = boot
 		} else if boot == suites.Failed {
 			s = suites.Skipped
-		} else if boot == suites.Broken {
-			continue
 		}
 		all = append(all, s)
 		tally := TallyKey{Build: j.Build, Machine: j.Machine, Case: name}
@@ -426,5 +427,23 @@ func TestPlanFindsARegressionAfterAWithdrawnOne(t *testing.T) {
 	last := w.view.Regressions[len(w.view.Regressions)-1]
 	if len(w.view.Regressions) != 2 || last.State == Withdrawn || last.State == Suspected {
 		t.Errorf("%+v, want the flake withdrawn and the regression settled", w.view.Regressions)
+	}
+}
+
+// A probe whose runs the rig breaks is untestable: the search goes on around it
+// and ends.
+func TestPlanSearchesAroundABrokenProbe(t *testing.T) {
+	w := newWorld(numbered(5)...)
+	w.result = func(build, name string, r *rand.Rand) suites.Status {
+		if build == "b2" {
+			return suites.Broken
+		}
+		return failFrom(3, "s/a")(build, name, r)
+	}
+	w.sel(0, 4)
+	w.settle(t)
+	r := w.view.Regressions[0]
+	if r.State != Ranged || r.Good != "c001" || r.Bad != "c003" {
+		t.Errorf("%+v, want the range c001..c003", r)
 	}
 }

@@ -2,6 +2,7 @@ package orchestrator
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/headwatch/headwatch/orchestrator/bisect"
 	"github.com/headwatch/headwatch/orchestrator/pipeline"
@@ -93,7 +94,23 @@ func stateFromBuild(v View, s series, id string, known map[TallyKey]verdict.Verd
 	if s.name != CaseBoot && (boot == verdict.Bad || boot == verdict.Skip) {
 		return bisect.Untestable
 	}
+	if gaveUp(v, s, id) {
+		return bisect.Untestable
+	}
 	return bisect.Unknown
+}
+
+// gaveUp says whether the rig broke every run that could have told of a case, as
+// often as it may: such runs leave no result behind.
+func gaveUp(v View, s series, build string) bool {
+	suite, _, _ := strings.Cut(s.name, "/")
+	for key, n := range v.Runs {
+		if key.Build == build && key.Machine == s.machine && (s.name == CaseBoot || key.Suite == suite) &&
+			n.Broken >= brokenRuns && n.Broken == n.Finished {
+			return true
+		}
+	}
+	return false
 }
 
 // turn is a good commit and the next one on the line known to be bad. A good of -1
