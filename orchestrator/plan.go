@@ -45,7 +45,7 @@ func (p Planner) Plan(v View) Decision {
 	d := Decision{Upstream: v.Upstream, Target: v.Target}
 	cells := p.cells(v)
 	d.Verdicts = judge(v)
-	d.Regressions, d.Select = regress(v, cells, p.Suites, d.Verdicts)
+	d.Regressions, d.Select = p.regress(v, cells, d.Verdicts)
 	if p.Every[v.Upstream] {
 		d.Select = append(d.Select, unselected(v)...)
 	}

@@ -2,7 +2,6 @@ package orchestrator
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/headwatch/headwatch/orchestrator/bisect"
 	"github.com/headwatch/headwatch/orchestrator/pipeline"
@@ -15,15 +14,12 @@ type series struct{ machine, name string }
 
 // regress finds the places where a case turned bad, and says which commit each
 // search wants tested next.
-func regress(v View, cells []pipeline.Cell, all []suites.Suite, verdicts []Judgement) ([]Regression, []Selection) {
-	known := map[TallyKey]verdict.Verdict{}
-	for _, j := range verdicts {
-		known[j.TallyKey] = j.Verdict
-	}
+func (p Planner) regress(v View, cells []pipeline.Cell, verdicts []Judgement) ([]Regression, []Selection) {
+	known := p.knownOf(v, verdicts)
 	var regs []Regression
 	var sel []Selection
 	held := map[int64]bool{}
-	for _, s := range allSeries(cells, all) {
+	for _, s := range allSeries(cells, p.Suites) {
 		line := statesOf(v, s, known)
 		for _, t := range turns(line) {
 			r, probe := follow(v, s, line, t)
@@ -44,6 +40,28 @@ func regress(v View, cells []pipeline.Cell, all []suites.Suite, verdicts []Judge
 		}
 	}
 	return regs, sel
+}
+
+// knownOf gives the verdicts by what they are about. A case that the rig broke as
+// often as it may, so that no result is there to be judged, is skip: it cannot be
+// told.
+func (p Planner) knownOf(v View, verdicts []Judgement) map[TallyKey]verdict.Verdict {
+	known := make(map[TallyKey]verdict.Verdict, len(verdicts))
+	for _, j := range verdicts {
+		known[j.TallyKey] = j.Verdict
+	}
+	for key, n := range v.Runs {
+		if n.Broken < brokenRuns || n.Broken != n.Finished {
+			continue
+		}
+		for _, name := range p.caseNames(key.Suite, key.Layer) {
+			k := TallyKey{Build: key.Build, Machine: key.Machine, Case: name}
+			if known[k] == "" {
+				known[k] = verdict.Skip
+			}
+		}
+	}
+	return known
 }
 
 func allSeries(cells []pipeline.Cell, all []suites.Suite) []series {
@@ -74,7 +92,7 @@ func statesOf(v View, s series, known map[TallyKey]verdict.Verdict) []bisect.Poi
 		case verdict.Skip:
 			points[i].State = bisect.Untestable
 		default:
-			points[i].State = stateFromBuild(v, s, id, known)
+			points[i].State = stateFromBuild(s, id, known)
 		}
 	}
 	return points
@@ -82,7 +100,7 @@ func statesOf(v View, s series, known map[TallyKey]verdict.Verdict) []bisect.Poi
 
 // stateFromBuild says what a commit without a verdict of its own can still be
 // told to be: one that does not build or boot is untestable for every other case.
-func stateFromBuild(v View, s series, id string, known map[TallyKey]verdict.Verdict) bisect.State {
+func stateFromBuild(s series, id string, known map[TallyKey]verdict.Verdict) bisect.State {
 	if s.name == CaseBuild {
 		return bisect.Unknown
 	}
@@ -94,23 +112,7 @@ func stateFromBuild(v View, s series, id string, known map[TallyKey]verdict.Verd
 	if s.name != CaseBoot && (boot == verdict.Bad || boot == verdict.Skip) {
 		return bisect.Untestable
 	}
-	if gaveUp(v, s, id) {
-		return bisect.Untestable
-	}
 	return bisect.Unknown
-}
-
-// gaveUp says whether the rig broke every run that could have told of a case, as
-// often as it may: such runs leave no result behind.
-func gaveUp(v View, s series, build string) bool {
-	suite, _, _ := strings.Cut(s.name, "/")
-	for key, n := range v.Runs {
-		if key.Build == build && key.Machine == s.machine && (s.name == CaseBoot || key.Suite == suite) &&
-			n.Broken >= brokenRuns && n.Broken == n.Finished {
-			return true
-		}
-	}
-	return false
 }
 
 // turn is a good commit and the next one on the line known to be bad. A good of -1
@@ -181,13 +183,19 @@ func pending(v View, line []bisect.Point) bool {
 	return false
 }
 
+// places maps each commit of a line to its index.
+func places(line []Commit) map[string]int {
+	at := make(map[string]int, len(line))
+	for i, c := range line {
+		at[c.Hash] = i
+	}
+	return at
+}
+
 // enclosing finds the stored regression that a turn belongs to: the same case,
 // and the turn within its range.
 func enclosing(v View, s series, t turn) *Regression {
-	at := map[string]int{}
-	for i, c := range v.Line {
-		at[c.Hash] = i
-	}
+	at := places(v.Line)
 	for i, r := range v.Regressions {
 		if r.Machine != s.machine || r.Case != s.name || r.State == Withdrawn {
 			continue // a suspicion that was dropped says nothing about a later one
@@ -218,10 +226,7 @@ func confirmed(v View, s series, r Regression) bool {
 // toConfirm names the cases that need more cold boots before their regression
 // can be laid at anybody's door: those whose range is down to one step.
 func toConfirm(v View, regs []Regression) map[TallyKey]bool {
-	at := map[string]int{}
-	for i, c := range v.Line {
-		at[c.Hash] = i
-	}
+	at := places(v.Line)
 	out := map[TallyKey]bool{}
 	for _, r := range regs {
 		if r.State != Suspected || r.Case == CaseBuild || at[r.Bad] != at[r.Good]+1 {
@@ -234,8 +239,8 @@ func toConfirm(v View, regs []Regression) map[TallyKey]bool {
 	return out
 }
 
-// tallies lists the counts of the distinct builds from the newest known good run
-// of commits to the newest commit, and the culprit's place among them.
+// tallies lists the counts of the distinct builds that were tested, from the start
+// of the line to the culprit, and the culprit's place among them.
 func tallies(v View, s series, r Regression) (line []bisect.Tally, culprit int) {
 	last := ""
 	for _, c := range v.Line {
