@@ -9,10 +9,10 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/headwatch/headwatch"
 	"github.com/headwatch/headwatch/orchestrator/pipeline"
+	"github.com/headwatch/headwatch/runners/qemu"
 	"github.com/headwatch/headwatch/suites"
 	"github.com/headwatch/headwatch/suites/smoke"
 )
@@ -56,22 +56,14 @@ func (a *app) stateDir() (string, error) {
 func (a *app) flags(dir string) string {
 	out := ""
 	if usual, err := (&app{}).stateDir(); err != nil || usual != dir {
-		out += " --state " + shellQuote(dir)
+		out += " " + qemu.Quote([]string{"--state", dir})
 	}
 	if a.pipelines != "" {
 		if abs, err := filepath.Abs(a.pipelines); err == nil {
-			out += " --pipelines " + shellQuote(abs)
+			out += " " + qemu.Quote([]string{"--pipelines", abs})
 		}
 	}
 	return out
-}
-
-// shellQuote quotes a word for sh(1) when it needs it.
-func shellQuote(s string) string {
-	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:=@%+,") == "" {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // loadPipeline reads the pipelines file: the flag's, ./pipelines.yaml, the copy

@@ -41,7 +41,7 @@ func (r *Runner) ask(ctx context.Context, args ...string) (string, error) {
 	defer cancel()
 	out, err := exec.CommandContext(ctx, binary, args...).Output()
 	if err != nil {
-		return "", &runners.InfraError{Op: quote(append([]string{binary}, args...)), Err: err}
+		return "", &runners.InfraError{Op: Quote(append([]string{binary}, args...)), Err: err}
 	}
 	return string(out), nil
 }

@@ -32,7 +32,7 @@ func (r *Runner) Boot(ctx context.Context, b runners.Bootable, s runners.Spec) (
 	if err != nil {
 		return nil, err
 	}
-	r.logger.Debug("qemu started", "pid", v.proc.cmd.Process.Pid, "command", quote(o.Cmdline()))
+	r.logger.Debug("qemu started", "pid", v.proc.cmd.Process.Pid, "command", Quote(o.Cmdline()))
 	timeout := s.BootTimeout
 	if timeout <= 0 {
 		timeout = bootTimeoutTCG
@@ -48,7 +48,7 @@ func (r *Runner) Boot(ctx context.Context, b runners.Bootable, s runners.Spec) (
 	m := &machine{os: b.Image.OS, cpus: s.SMP, log: s.ConsoleLog, vm: v, client: client, done: make(chan struct{})}
 	m.facts = runners.Facts{
 		BootID: h.BootID, Kernel: h.Kernel, Accel: o.Accel, Monitor: "QEMU " + v.monitor.version(),
-		BootTime: took, Command: quote(o.Cmdline()),
+		BootTime: took, Command: Quote(o.Cmdline()),
 	}
 	m.life, m.lose = context.WithCancelCause(context.Background())
 	go m.watch()

@@ -124,8 +124,8 @@ func kernelArgs(b runners.Bootable, serial bool) string {
 	return strings.Join(a, " ")
 }
 
-// quote makes one shell command of an argument vector.
-func quote(argv []string) string {
+// Quote makes one sh(1) command of an argument vector.
+func Quote(argv []string) string {
 	words := make([]string, len(argv))
 	for i, a := range argv {
 		if a == "" || strings.Trim(a, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789%+,-./:=@_") != "" {

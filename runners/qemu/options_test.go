@@ -87,7 +87,7 @@ func TestBadRequests(t *testing.T) {
 
 func TestQuoteSurvivesAShell(t *testing.T) {
 	argv := []string{"printf", "%s\n", "plain", "", "two words", "it's", "$HOME `id` \"x\" \\", "a;b|c&d*?[]{}~#"}
-	out, err := exec.CommandContext(t.Context(), "sh", "-c", quote(argv)).Output()
+	out, err := exec.CommandContext(t.Context(), "sh", "-c", Quote(argv)).Output()
 	if err != nil {
 		t.Fatal(err)
 	}

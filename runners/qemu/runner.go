@@ -70,5 +70,5 @@ func (r *Runner) Command(b runners.Bootable, s runners.Spec) string {
 		return "# " + err.Error()
 	}
 	o.Person = true
-	return quote(o.Cmdline())
+	return Quote(o.Cmdline())
 }
