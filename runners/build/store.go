@@ -163,7 +163,10 @@ func (s *Store) putManifest(id string, text []byte) error {
 	path := s.manifestPath(id)
 	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, text) {
 		now := time.Now()
-		return os.Chtimes(path, now, now)
+		// A removal, here or by the store's owner, may have come in between.
+		if err := os.Chtimes(path, now, now); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 	}
 	return s.create(path, func(w io.Writer) error {
 		_, err := w.Write(text)
