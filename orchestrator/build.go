@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/headwatch/headwatch/orchestrator/pipeline"
@@ -69,12 +71,19 @@ func (w *Worker) makeImage(ctx context.Context, j Job, target pipeline.Target) B
 		return broken(err)
 	}
 	r := Recipe(target)
-	paths, _, err := w.Builder.Inputs(ctx, r)
+	paths, salt, err := w.Builder.Inputs(ctx, r)
 	if err != nil {
 		return broken(err)
 	}
+	ids, err := src.TreeIDs(ctx, []string{j.Commit}, paths)
+	if err != nil {
+		return broken(err)
+	}
+	if BuildID(target.Name, salt, paths, ids[j.Commit]) != j.Build {
+		return broken(errors.New("the kernel package, the agent or the target has changed since this build was planned"))
+	}
 	tree := filepath.Join(dir, "tree")
-	if err := exportPresent(ctx, src, j.Commit, paths, tree); err != nil {
+	if err := exportPresent(ctx, src, j.Commit, ids[j.Commit], tree); err != nil {
 		return broken(err)
 	}
 	logName := w.Places.Log(j.ID)
@@ -95,26 +104,13 @@ func (w *Worker) makeImage(ctx context.Context, j Job, target pipeline.Target) B
 	return Build{Status: suites.Passed, Image: img.ID, Log: logName}
 }
 
-// exportPresent writes those of the paths that the commit has. A commit that
-// lacks one is no error here: the builder knows whether it can do without.
-func exportPresent(ctx context.Context, src Source, commit string, paths []string, dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+// exportPresent writes the paths that the commit has, the keys of ids. A commit
+// that lacks one is no error here: the builder knows whether it can do without.
+func exportPresent(ctx context.Context, src Source, commit string, ids map[string]string, dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil || len(ids) == 0 {
 		return err
 	}
-	ids, err := src.TreeIDs(ctx, []string{commit}, paths)
-	if err != nil {
-		return err
-	}
-	var have []string
-	for _, p := range paths {
-		if ids[commit][p] != "" {
-			have = append(have, p)
-		}
-	}
-	if len(have) == 0 {
-		return nil
-	}
-	return src.Export(ctx, commit, have, dir)
+	return src.Export(ctx, commit, slices.Sorted(maps.Keys(ids)), dir)
 }
 
 func createLog(path string) (*os.File, error) {

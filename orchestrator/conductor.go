@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/headwatch/headwatch/orchestrator/pipeline"
+	"github.com/headwatch/headwatch/suites"
 )
 
 // Conductor owns a state directory: it discovers, plans and waits, while its
@@ -27,8 +29,9 @@ type Conductor struct {
 	Notify    func(Event) // nil: nobody watches
 	Log       *slog.Logger
 
-	planning sync.Mutex // one decision at a time: two could plan the same repeat
-	wake     bell
+	planning    sync.Mutex // one decision at a time: two could plan the same repeat
+	discovering sync.Map   // upstream → *sync.Mutex: one discovery of each at a time
+	wake        bell
 }
 
 // bell wakes everybody who waits for it.
@@ -69,7 +72,60 @@ func (c *Conductor) Recover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	jobs, gone := c.current(ctx, jobs)
+	if len(gone) > 0 {
+		c.Log.Warn("jobs of another rig are dropped; what they were to tell is planned anew", "jobs", len(gone))
+		if err := c.Store.DropJobs(ctx, gone); err != nil {
+			return err
+		}
+	}
 	return c.Queue.Rebuild(ctx, jobs)
+}
+
+// current parts jobs into those of today's rig and the ids of the others: what
+// was planned with another kernel package, agent, machine or suite would be done
+// with today's, and its results taken for the other's.
+func (c *Conductor) current(ctx context.Context, jobs []Job) (keep []Job, gone []string) {
+	type place struct{ upstream, target string }
+	digests := map[place]string{}
+	for _, j := range jobs {
+		at := place{j.Upstream, j.Target}
+		if _, known := digests[at]; !known {
+			digests[at] = ""
+			if t, ok := c.Pipeline.Targets[j.Target]; ok {
+				if rig, err := c.rig(ctx, j.Upstream, t); err == nil {
+					digests[at] = rig.Digest
+				}
+			}
+		}
+		if j.Rig == digests[at] {
+			keep = append(keep, j)
+		} else {
+			gone = append(gone, j.ID)
+		}
+	}
+	return keep, gone
+}
+
+// errNoRig says that a target cannot be built on this host.
+var errNoRig = errors.New("no rig")
+
+// View is what today's rig knows of a target on an upstream.
+func (c *Conductor) View(ctx context.Context, upstream string, t pipeline.Target) (View, error) {
+	rig, err := c.rig(ctx, upstream, t)
+	if err != nil {
+		return View{}, fmt.Errorf("%w: %w", errNoRig, err)
+	}
+	return c.Store.View(ctx, upstream, t.Name, rig)
+}
+
+// rig is the rig of a target on an upstream as it is now.
+func (c *Conductor) rig(ctx context.Context, upstream string, t pipeline.Target) (Rig, error) {
+	_, salt, err := c.Discovery.Builder.Inputs(ctx, Recipe(t))
+	if err != nil {
+		return Rig{}, fmt.Errorf("inputs of %s: %w", t.Name, err)
+	}
+	return c.Planner.Rig(upstream, t.Name, salt), nil
 }
 
 // Targets lists the targets that the matrix builds from an upstream.
@@ -84,8 +140,12 @@ func (c *Conductor) Targets(upstream string) []pipeline.Target {
 	return out
 }
 
-// Discover looks for new commits of an upstream.
+// Discover looks for new commits of an upstream. What a target of it cannot be
+// built for is an error, and the rest is done.
 func (c *Conductor) Discover(ctx context.Context, upstream string) (Update, error) {
+	mu, _ := c.discovering.LoadOrStore(upstream, new(sync.Mutex))
+	mu.(*sync.Mutex).Lock()
+	defer mu.(*sync.Mutex).Unlock()
 	src, err := c.Sources(ctx, upstream)
 	if err != nil {
 		return Update{}, err
@@ -93,19 +153,27 @@ func (c *Conductor) Discover(ctx context.Context, upstream string) (Update, erro
 	return c.Discovery.Discover(ctx, upstream, src, c.Targets(upstream))
 }
 
-// SelectNewest asks for the head of an upstream to be tested.
-func (c *Conductor) SelectNewest(ctx context.Context, upstream string) error {
+// SelectNewest asks for the head of an upstream to be tested, up to a layer; 0
+// means all. What the rig broke there gets new tries.
+func (c *Conductor) SelectNewest(ctx context.Context, upstream string, upto suites.Layer) error {
 	head, err := c.Store.Head(ctx, upstream)
 	if err != nil || head == "" {
 		return err
 	}
+	var errs []error
 	for _, t := range c.Targets(upstream) {
-		d := Decision{Upstream: upstream, Target: t.Name, Select: []Selection{{Commit: head, Target: t.Name, Reason: ByNewest}}}
+		rig, err := c.rig(ctx, upstream, t)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		d := Decision{Upstream: upstream, Target: t.Name, Rig: rig.Digest,
+			Select: []Selection{{Commit: head, Target: t.Name, Reason: ByNewest, Upto: upto}}}
 		if err := c.Store.Apply(ctx, d); err != nil {
 			return err
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // Plan looks at what is known of an upstream, stores what follows from it and
@@ -114,7 +182,11 @@ func (c *Conductor) Plan(ctx context.Context, upstream string) error {
 	c.planning.Lock()
 	defer c.planning.Unlock()
 	for _, t := range c.Targets(upstream) {
-		v, err := c.Store.View(ctx, upstream, t.Name)
+		v, err := c.View(ctx, upstream, t)
+		if errors.Is(err, errNoRig) {
+			c.Log.Debug("a target cannot be planned here", "upstream", upstream, "err", err)
+			continue // discovery has told
+		}
 		if err != nil {
 			return err
 		}
@@ -164,20 +236,20 @@ func (c *Conductor) describe(ctx context.Context, v View, regs []Regression) err
 }
 
 // Pass takes each upstream's newest commit to verdicts: fetch, select, settle.
-// An upstream that cannot be fetched does not keep the others waiting; its error
-// is returned with the rest when the pass is over.
-func (c *Conductor) Pass(ctx context.Context, upstreams []string) error {
+// upto says how far each upstream is tested, 0 for all layers. An upstream or a
+// target that cannot be had does not keep the others waiting; its error is
+// returned with the rest when the pass is over.
+func (c *Conductor) Pass(ctx context.Context, upto map[string]suites.Layer) error {
 	var errs []error
-	var fetched []string
+	upstreams := slices.Sorted(maps.Keys(upto))
 	for _, u := range upstreams {
 		if _, err := c.Discover(ctx, u); err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		if err := c.SelectNewest(ctx, u); err != nil {
-			return errors.Join(append(errs, err)...)
+		if err := c.SelectNewest(ctx, u, upto[u]); err != nil {
+			errs = append(errs, err)
 		}
-		fetched = append(fetched, u)
 	}
-	return errors.Join(append(errs, c.Settle(ctx, fetched))...)
+	return errors.Join(append(errs, c.Settle(ctx, upstreams))...)
 }

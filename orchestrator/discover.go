@@ -2,6 +2,7 @@ package orchestrator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -58,22 +59,25 @@ func (d Discovery) Discover(ctx context.Context, upstream string, src Source, ta
 	if err := d.Store.AddUpdate(ctx, upstream, u); err != nil {
 		return Update{}, err
 	}
+	// A target that this host cannot build does not keep the others waiting.
+	var errs []error
 	for _, t := range targets {
 		if err := d.resolve(ctx, upstream, src, t); err != nil {
-			return Update{}, fmt.Errorf("inputs of %s: %w", t.Name, err)
+			errs = append(errs, fmt.Errorf("inputs of %s: %w", t.Name, err))
 		}
 	}
-	return u, nil
+	return u, errors.Join(errs...)
 }
 
-// resolve computes the build inputs of every commit that has none yet.
+// resolve computes the build inputs of every commit of which they are not known:
+// of new ones, and of all when what the builder takes from elsewhere has changed.
 func (d Discovery) resolve(ctx context.Context, upstream string, src Source, t pipeline.Target) error {
 	paths, salt, err := d.Builder.Inputs(ctx, Recipe(t))
 	if err != nil {
 		return err
 	}
 	for {
-		commits, err := d.Store.Unresolved(ctx, upstream, t.Name, resolveBatch)
+		commits, err := d.Store.Unresolved(ctx, upstream, t.Name, salt, resolveBatch)
 		if err != nil || len(commits) == 0 {
 			return err
 		}
@@ -83,9 +87,9 @@ func (d Discovery) resolve(ctx context.Context, upstream string, src Source, t p
 		}
 		inputs := make(map[string]string, len(commits))
 		for _, c := range commits {
-			inputs[c] = BuildID(t.Name+"\n"+salt, paths, trees[c])
+			inputs[c] = BuildID(t.Name, salt, paths, trees[c])
 		}
-		if err := d.Store.SetInputs(ctx, t.Name, inputs); err != nil {
+		if err := d.Store.SetInputs(ctx, t.Name, salt, inputs); err != nil {
 			return err
 		}
 	}

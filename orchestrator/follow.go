@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// planEvery bounds how long a lost wake-up can delay a plan.
-const planEvery = 5 * time.Second
+// planEvery bounds how long a lost wake-up can delay a plan. Whatever ends rings
+// the bell, so it is only a net.
+const planEvery = 30 * time.Second
 
 // Settle plans and waits until nothing is left to do for the upstreams.
 func (c *Conductor) Settle(ctx context.Context, upstreams []string) error {
@@ -23,7 +24,11 @@ func (c *Conductor) Reach(ctx context.Context, upstream, commit string) error {
 			return false, err
 		}
 		for _, t := range c.Targets(upstream) {
-			left, err := c.Store.Unresolved(ctx, upstream, t.Name, 1)
+			rig, err := c.rig(ctx, upstream, t)
+			if err != nil {
+				return false, err
+			}
+			left, err := c.Store.Unresolved(ctx, upstream, t.Name, rig.Salt, 1)
 			if err != nil || len(left) > 0 {
 				return false, err
 			}

@@ -28,47 +28,88 @@ const (
 	// confirmBoots is how many cold boots must confirm the culprit and its parent
 	// each before anybody is accused.
 	confirmBoots = 5
+	// provingBoots is how many they may take when the posterior is too low after
+	// that, and confirmRuns bounds the runs. A case that has not told enough by then
+	// accuses nobody.
+	provingBoots = 2 * confirmBoots
+	confirmRuns  = 3 * confirmBoots
+	// accuseAt is the posterior below which nobody is accused.
+	accuseAt = .95
 )
 
 // Planner decides what is to be done next. It is pure: the same view gives the
 // same decision, and a decision that was carried out already gives nothing new.
 type Planner struct {
-	Cells  []pipeline.Cell
-	Layers map[suites.Layer]pipeline.Layer
-	Suites []suites.Suite
-	Every  map[string]bool // upstreams of which each commit is tested, not the newest only
+	Cells    []pipeline.Cell
+	Machines map[string]pipeline.Machine
+	Layers   map[suites.Layer]pipeline.Layer
+	Suites   []suites.Suite
+	Every    map[string]bool // upstreams of which each commit is tested, not the newest only
 }
 
 // Plan turns what is known of a target into what to do: verdicts from counts,
 // regressions from verdicts, commits to test from regressions, jobs from all.
 func (p Planner) Plan(v View) Decision {
-	d := Decision{Upstream: v.Upstream, Target: v.Target}
+	d := Decision{Upstream: v.Upstream, Target: v.Target, Rig: v.Rig.Digest}
 	cells := p.cells(v)
 	d.Verdicts = judge(v)
 	d.Regressions, d.Select = p.regress(v, cells, d.Verdicts)
+	d.Select = append(d.Select, baseline(v)...)
 	if p.Every[v.Upstream] {
 		d.Select = append(d.Select, unselected(v)...)
 	}
 	confirm := toConfirm(v, d.Regressions)
-	seen := map[string]bool{}
-	for _, c := range v.Line {
-		id := v.Inputs[c.Hash]
-		if !selected(v, d.Select, c.Hash) || seen[id] {
-			continue
-		}
-		seen[id] = true
-		b, built := v.Builds[id]
+	for _, w := range wantedBuilds(v, d.Select) {
+		b, built := v.Builds[w.build]
 		if !built || b.Status != suites.Passed {
-			if !built || (b.Status == suites.Broken && v.BuildTries[id] < buildTries) {
-				d.Jobs = append(d.Jobs, buildJob(v, c.Hash, id))
+			if !built || (b.Status == suites.Broken && v.BuildTries[w.build].Broken < buildTries) {
+				d.Jobs = append(d.Jobs, buildJob(v, w.commit, w.build))
 			}
 			continue
 		}
 		for _, cell := range cells {
-			d.Jobs = append(d.Jobs, p.runJobs(v, c.Hash, b, cell, confirm)...)
+			d.Jobs = append(d.Jobs, p.runJobs(v, w, b, cell, confirm)...)
 		}
 	}
 	return d
+}
+
+// wantedBuild is a build that somebody wants tested, and how far.
+type wantedBuild struct {
+	build, commit string // the first commit that wants it
+	upto          suites.Layer
+}
+
+// wantedBuilds lists the builds of the selected commits, each once, in the order
+// of the line.
+func wantedBuilds(v View, more []Selection) []wantedBuild {
+	upto := map[string]suites.Layer{}
+	for _, s := range v.Selected {
+		upto[s.Commit] = s.Upto
+	}
+	for _, s := range more {
+		old, known := upto[s.Commit]
+		if !known {
+			old = s.Upto
+		}
+		upto[s.Commit] = wider(old, s.Upto)
+	}
+	at := map[string]int{}
+	var out []wantedBuild
+	for _, c := range v.Line {
+		layer, chosen := upto[c.Hash]
+		if !chosen {
+			continue
+		}
+		id := v.Inputs[c.Hash]
+		if i, seen := at[id]; seen {
+			out[i].upto = wider(out[i].upto, layer)
+			continue
+		}
+		at[id] = len(out)
+		out = append(out, wantedBuild{id, c.Hash, layer})
+	}
+	return out
 }
 
 func (p Planner) cells(v View) []pipeline.Cell {
@@ -81,34 +122,48 @@ func (p Planner) cells(v View) []pipeline.Cell {
 	return out
 }
 
+// unselected lists the commits that nobody has selected yet. What was selected
+// for a rig that is gone was tested then: it is not all done again.
 func unselected(v View) []Selection {
 	var out []Selection
 	for _, c := range v.Line {
-		if _, ok := v.Selected[c.Hash]; !ok {
+		if _, ok := v.Selected[c.Hash]; !ok && !v.Stale[c.Hash] {
 			out = append(out, Selection{Commit: c.Hash, Target: v.Target, Reason: ByEvery})
 		}
 	}
 	return out
 }
 
-func selected(v View, more []Selection, commit string) bool {
-	if _, ok := v.Selected[commit]; ok {
-		return true
+// baseline asks for the newest commit that another rig tested: what comes after
+// it is compared with what this rig sees there.
+func baseline(v View) []Selection {
+	for i := len(v.Line) - 1; i >= 0; i-- {
+		c := v.Line[i].Hash
+		if !v.Stale[c] {
+			continue
+		}
+		if _, chosen := v.Selected[c]; chosen {
+			return nil
+		}
+		return []Selection{{Commit: c, Target: v.Target, Reason: ByBaseline}}
 	}
-	return slices.ContainsFunc(more, func(s Selection) bool { return s.Commit == commit })
+	return nil
 }
 
 // runJobs walks the layers of a cell from the bottom up and stops at the first
 // that has not passed: a layer starts only when the one below passed.
-func (p Planner) runJobs(v View, commit string, b Build, cell pipeline.Cell, confirm map[TallyKey]bool) []Job {
+func (p Planner) runJobs(v View, w wantedBuild, b Build, cell pipeline.Cell, confirm map[TallyKey]int) []Job {
 	var jobs []Job
 	for _, layer := range cell.Layers {
+		if !covers(w.upto, layer) {
+			break
+		}
 		passed := true
 		for _, name := range p.Layers[layer].Suites {
 			key := RunKey{Build: b.ID, Machine: cell.Machine, Suite: name, Layer: layer}
 			cases := p.caseNames(name, layer)
 			want := p.wanted(v, key, cases, confirm)
-			jobs = append(jobs, newRuns(v, commit, b, key, want)...)
+			jobs = append(jobs, p.newRuns(v, w.commit, b, key, want)...)
 			passed = passed && layerPassed(v, key, cases)
 		}
 		if !passed {
@@ -135,9 +190,9 @@ func (p Planner) caseNames(suite string, layer suites.Layer) []string {
 }
 
 // wanted is how many conclusive runs a suite should have on a build: the
-// pipeline's repeat, more while a case is undecided, and enough cold boots for a
-// case that is about to accuse somebody.
-func (p Planner) wanted(v View, key RunKey, cases []string, confirm map[TallyKey]bool) int {
+// pipeline's repeat, more while a case is undecided, and more until a case that is
+// about to accuse somebody has told its result often enough.
+func (p Planner) wanted(v View, key RunKey, cases []string, confirm map[TallyKey]int) int {
 	told := v.Runs[key].Finished - v.Runs[key].Broken
 	want := max(1, p.Layers[key.Layer].Repeat)
 	for _, name := range cases {
@@ -147,8 +202,9 @@ func (p Planner) wanted(v View, key RunKey, cases []string, confirm map[TallyKey
 				want = max(want, told+more)
 			}
 		}
-		if confirm[tally] {
-			want = max(want, confirmBoots)
+		n := v.Tallies[tally]
+		if missing := confirm[tally] - n.Passed - n.Failed; missing > 0 {
+			want = max(want, min(told+missing, confirmRuns))
 		}
 	}
 	return want
@@ -156,19 +212,22 @@ func (p Planner) wanted(v View, key RunKey, cases []string, confirm map[TallyKey
 
 // newRuns makes the runs that are missing. Each repeat has a number, and so an
 // id, of its own.
-func newRuns(v View, commit string, b Build, key RunKey, want int) []Job {
+func (p Planner) newRuns(v View, commit string, b Build, key RunKey, want int) []Job {
 	n := v.Runs[key]
-	if n.Broken >= brokenRuns {
+	if n.Recent >= brokenRuns {
 		return nil
 	}
+	machine := p.Machines[key.Machine]
 	missing := want - (n.Planned - n.Broken)
 	var jobs []Job
 	for i := range max(0, missing) {
 		j := Job{
 			Kind: RunJob, Upstream: v.Upstream, Commit: commit, Target: b.Target, Build: b.ID, Image: b.Image,
-			Machine: key.Machine, Suite: key.Suite, Layer: key.Layer, Repeat: n.Planned + i,
+			Machine: key.Machine, Def: &machine, Rig: v.Rig.Digest,
+			Suite: key.Suite, Layer: key.Layer, Repeat: n.Planned + n.Dropped + i,
 		}
-		j.ID = fmt.Sprintf("run-%s-%s-%s-%s-%d", b.ID[:min(16, len(b.ID))], j.Machine, j.Suite, j.Layer, j.Repeat)
+		j.ID = fmt.Sprintf("run-%s-%s-%s-%s-%s-%d", b.ID[:min(12, len(b.ID))], v.Rig.Digest[:min(6, len(v.Rig.Digest))],
+			j.Machine, j.Suite, j.Layer, j.Repeat)
 		j.Seed = seedOf(j.ID)
 		jobs = append(jobs, j)
 	}
@@ -184,10 +243,10 @@ func seedOf(id string) uint64 {
 
 func buildJob(v View, commit, build string) Job {
 	id := fmt.Sprintf("build-%s-%s", build[:min(16, len(build))], v.Target)
-	if try := v.BuildTries[build]; try > 0 {
-		id = fmt.Sprintf("%s-%d", id, try)
+	if done := v.BuildTries[build].Done; done > 0 {
+		id = fmt.Sprintf("%s-%d", id, done)
 	}
-	return Job{ID: id, Kind: BuildJob, Upstream: v.Upstream, Commit: commit, Target: v.Target, Build: build}
+	return Job{ID: id, Kind: BuildJob, Upstream: v.Upstream, Commit: commit, Target: v.Target, Build: build, Rig: v.Rig.Digest}
 }
 
 // layerPassed says whether every case of a suite was judged and none is bad.
@@ -217,8 +276,8 @@ func judge(v View) []Judgement {
 		case b.Status == suites.Failed:
 			// A compiler's answer does not vary: one is enough.
 			j.Verdict, j.Counts = verdict.Bad, verdict.Counts{Failed: 1}
-		case v.BuildTries[id] >= buildTries:
-			j.Verdict, j.Counts = verdict.Skip, verdict.Counts{Broken: v.BuildTries[id]}
+		case v.BuildTries[id].Broken >= buildTries:
+			j.Verdict, j.Counts = verdict.Skip, verdict.Counts{Broken: v.BuildTries[id].Broken}
 		default:
 			continue
 		}
@@ -230,11 +289,11 @@ func judge(v View) []Judgement {
 	return out
 }
 
-// BuildID is the digest of a build's inputs: what the builder reads besides the
-// tree (salt) and the object ids of the paths that it reads from it.
-func BuildID(salt string, paths []string, ids map[string]string) string {
+// BuildID is the digest of a build's inputs: the target, what the builder reads
+// besides the tree (salt) and the object ids of the paths that it reads from it.
+func BuildID(target, salt string, paths []string, ids map[string]string) string {
 	h := sha256.New()
-	fmt.Fprintf(h, "headwatch build 1\n%s\n", salt)
+	fmt.Fprintf(h, "headwatch build 1\n%s\n%s\n", target, salt)
 	for _, p := range slices.Sorted(slices.Values(paths)) {
 		fmt.Fprintf(h, "%q %q\n", p, ids[p])
 	}

@@ -37,9 +37,9 @@ const (
 func newWorld(builds ...string) *world {
 	w := &world{
 		view: View{
-			Upstream: testUpstream, Target: testTarget,
-			Inputs: map[string]string{}, Selected: map[string]Reason{}, Builds: map[string]Build{},
-			BuildTries: map[string]int{}, Tallies: map[TallyKey]verdict.Counts{}, Runs: map[RunKey]RunCounts{},
+			Upstream: testUpstream, Target: testTarget, Rig: Rig{Salt: "salt", Digest: "0123456789ab"},
+			Inputs: map[string]string{}, Selected: map[string]Selection{}, Stale: map[string]bool{}, Builds: map[string]Build{},
+			BuildTries: map[string]Tries{}, Tallies: map[TallyKey]verdict.Counts{}, Runs: map[RunKey]RunCounts{},
 		},
 		planner: Planner{
 			Cells:  []pipeline.Cell{{Upstream: testUpstream, Target: testTarget, Machine: testMachine, Layers: []suites.Layer{suites.Smoke, suites.Functional}}},
@@ -64,36 +64,60 @@ func newWorld(builds ...string) *world {
 
 func (w *world) sel(indexes ...int) {
 	for _, i := range indexes {
-		w.view.Selected[w.view.Line[i].Hash] = ByHand
+		c := w.view.Line[i].Hash
+		w.view.Selected[c] = Selection{Commit: c, Target: testTarget, Reason: ByHand}
 	}
+}
+
+// changeRig is what the store shows after the rig has changed: every commit has
+// other inputs, and nothing of them is known.
+func (w *world) changeRig() {
+	w.view.Rig = Rig{Salt: "pepper", Digest: "ba9876543210"}
+	for c := range w.view.Selected {
+		w.view.Stale[c] = true
+	}
+	clear(w.view.Selected)
+	for c, b := range w.view.Inputs {
+		w.view.Inputs[c] = b + "'"
+	}
+	clear(w.view.Tallies)
+	clear(w.view.Runs)
 }
 
 // settle plans and carries out until nothing is left.
 func (w *world) settle(t interface{ Fatalf(string, ...any) }) {
 	for range 2000 {
-		d := w.planner.Plan(w.view)
-		w.apply(d)
-		worked := false
-		for _, j := range d.Jobs {
-			if w.done[j.ID] {
-				continue
-			}
-			worked = true
-			w.done[j.ID] = true
-			w.carryOut(j)
-		}
-		if !worked && len(d.Select) == 0 {
+		if !w.step() {
 			return
 		}
 	}
 	t.Fatalf("planning did not settle")
 }
 
-func (w *world) apply(d Decision) {
-	for _, s := range d.Select {
-		if _, ok := w.view.Selected[s.Commit]; !ok {
-			w.view.Selected[s.Commit] = s.Reason
+// step plans once and carries out the plan; false when nothing was left to do.
+func (w *world) step() bool {
+	d := w.planner.Plan(w.view)
+	worked := w.apply(d)
+	for _, j := range d.Jobs {
+		if w.done[j.ID] {
+			continue
 		}
+		worked = true
+		w.done[j.ID] = true
+		w.carryOut(j)
+	}
+	return worked
+}
+
+// apply stores a decision and says whether it selected something new.
+func (w *world) apply(d Decision) (news bool) {
+	for _, s := range d.Select {
+		old, ok := w.view.Selected[s.Commit]
+		if ok {
+			s.Reason, s.Upto = old.Reason, wider(old.Upto, s.Upto)
+		}
+		news = news || s != old
+		w.view.Selected[s.Commit] = s
 	}
 	for _, r := range d.Regressions {
 		if r.ID == 0 {
@@ -103,15 +127,19 @@ func (w *world) apply(d Decision) {
 		}
 		w.view.Regressions[r.ID-1] = r
 	}
+	return news
 }
 
 func (w *world) carryOut(j Job) {
 	if j.Kind == BuildJob {
 		w.builds++
 		b := Build{ID: j.Build, Target: j.Target, Status: w.outcome(j.Build, w.rand), Image: "sha256:" + j.Build}
+		n := w.view.BuildTries[j.Build]
+		n.Done++
 		if b.Status == suites.Broken {
-			w.view.BuildTries[j.Build]++
+			n.Broken++
 		}
+		w.view.BuildTries[j.Build] = n
 		w.view.Builds[j.Build] = b
 		return
 	}
@@ -149,6 +177,7 @@ func (w *world) carryOut(j Job) {
 	}
 	if suites.Summarize(all) == suites.Broken {
 		n.Broken++
+		n.Recent++
 	}
 	w.view.Runs[key] = n
 }
@@ -230,8 +259,8 @@ func TestPlanUnbuildableBlockGivesARange(t *testing.T) {
 	if r.State != Ranged || r.Good != "c001" || r.Bad != "c004" || r.Culprit != "" {
 		t.Errorf("%+v, want the range c001..c004 and nobody accused", r)
 	}
-	if w.view.BuildTries["b2"] > buildTries {
-		t.Errorf("a build that the rig breaks was tried %d times", w.view.BuildTries["b2"])
+	if w.view.BuildTries["b2"].Broken > buildTries {
+		t.Errorf("a build that the rig breaks was tried %d times", w.view.BuildTries["b2"].Broken)
 	}
 }
 
@@ -385,14 +414,14 @@ func TestPlanNeverAccusesTheInnocent(t *testing.T) {
 }
 
 func TestBuildIDReadsEveryInput(t *testing.T) {
-	base := BuildID("salt", []string{"a", "b"}, map[string]string{"a": "1", "b": "2"})
-	if other := BuildID("salt", []string{"b", "a"}, map[string]string{"a": "1", "b": "2"}); other != base {
+	base := BuildID("linux", "salt", []string{"a", "b"}, map[string]string{"a": "1", "b": "2"})
+	if other := BuildID("linux", "salt", []string{"b", "a"}, map[string]string{"a": "1", "b": "2"}); other != base {
 		t.Error("the order of the paths changed the digest")
 	}
 	for name, other := range map[string]string{
-		"salt":    BuildID("pepper", []string{"a", "b"}, map[string]string{"a": "1", "b": "2"}),
-		"tree":    BuildID("salt", []string{"a", "b"}, map[string]string{"a": "1", "b": "3"}),
-		"missing": BuildID("salt", []string{"a", "b"}, map[string]string{"a": "1"}),
+		"salt":    BuildID("linux", "pepper", []string{"a", "b"}, map[string]string{"a": "1", "b": "2"}),
+		"tree":    BuildID("linux", "salt", []string{"a", "b"}, map[string]string{"a": "1", "b": "3"}),
+		"missing": BuildID("linux", "salt", []string{"a", "b"}, map[string]string{"a": "1"}),
 	} {
 		if other == base {
 			t.Errorf("a changed %s left the digest as it was", name)

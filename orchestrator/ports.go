@@ -97,8 +97,9 @@ type Journal interface {
 
 // Plans is what planning reads and writes.
 type Plans interface {
-	// View reads all that is known of a target on an upstream.
-	View(ctx context.Context, upstream, target string) (View, error)
+	// View reads all that is known of a target on an upstream, with the evidence
+	// of one rig.
+	View(ctx context.Context, upstream, target string, rig Rig) (View, error)
 	// Apply stores a decision: selections, jobs, verdicts and regressions, in one
 	// transaction.
 	Apply(ctx context.Context, d Decision) error
@@ -107,6 +108,8 @@ type Plans interface {
 	Evidence(ctx context.Context, k TallyKey) (run, reason string, err error)
 	// OpenJobs lists the jobs without an outcome, oldest first.
 	OpenJobs(ctx context.Context) ([]Job, error)
+	// DropJobs ends jobs without an outcome: their rig is gone.
+	DropJobs(ctx context.Context, ids []string) error
 }
 
 // Commits is what discovery reads and writes.
@@ -114,10 +117,10 @@ type Commits interface {
 	Head(ctx context.Context, upstream string) (string, error) // empty: none yet
 	AddUpdate(ctx context.Context, upstream string, u Update) error
 	// Unresolved lists the line's commits, newest first and at most limit, whose
-	// inputs for the target are not known.
-	Unresolved(ctx context.Context, upstream, target string, limit int) ([]string, error)
+	// inputs for the target with that salt are not known.
+	Unresolved(ctx context.Context, upstream, target, salt string, limit int) ([]string, error)
 	// SetInputs stores the digest of the build inputs of each commit.
-	SetInputs(ctx context.Context, target string, inputs map[string]string) error
+	SetInputs(ctx context.Context, target, salt string, inputs map[string]string) error
 }
 
 // Store is everything that the stages keep. orchestrator/store implements it.
@@ -127,15 +130,18 @@ type Store interface {
 	Plans
 }
 
-// View is what the store knows of one target on one upstream.
+// View is what the store knows of one target on one upstream, as far as one rig
+// saw it.
 type View struct {
 	Upstream    string
 	Target      string
-	Line        []Commit          // first-parent order, oldest first; only commits whose inputs are known
-	Inputs      map[string]string // commit → build id
-	Selected    map[string]Reason // commit → why it is tested
-	Builds      map[string]Build  // build id → build with an outcome
-	BuildTries  map[string]int    // build id → builds that ended Broken
+	Rig         Rig
+	Line        []Commit             // first-parent order, oldest first; only commits whose inputs are known
+	Inputs      map[string]string    // commit → build id
+	Selected    map[string]Selection // commit → why and how far it is tested
+	Stale       map[string]bool      // commits that were selected for another rig
+	Builds      map[string]Build     // build id → build with an outcome
+	BuildTries  map[string]Tries
 	Tallies     map[TallyKey]verdict.Counts
 	Runs        map[RunKey]RunCounts
 	Regressions []Regression
@@ -151,14 +157,20 @@ type RunKey struct {
 	Layer                 suites.Layer
 }
 
-// RunCounts counts finished runs. Started includes those under way and queued:
-// the next repeat's number.
-type RunCounts struct{ Finished, Broken, Planned int }
+// RunCounts counts the runs of one suite. Planned includes those under way and
+// queued, Recent are the broken ones since the commit was last selected. Dropped
+// jobs never ran; with Planned they make the next repeat's number.
+type RunCounts struct{ Finished, Broken, Recent, Planned, Dropped int }
+
+// Tries counts the jobs of one build: those that are done, whose number is the
+// next job's, and those that the rig broke since its commit was last selected.
+type Tries struct{ Done, Broken int }
 
 // Decision is what planning decided. Everything in it is idempotent.
 type Decision struct {
 	Upstream    string
 	Target      string
+	Rig         string // digest of the rig that it is for
 	Select      []Selection
 	Jobs        []Job
 	Verdicts    []Judgement

@@ -5,12 +5,14 @@ import (
 
 	"github.com/headwatch/headwatch/orchestrator/bisect"
 	"github.com/headwatch/headwatch/orchestrator/pipeline"
-	"github.com/headwatch/headwatch/orchestrator/verdict"
 	"github.com/headwatch/headwatch/suites"
 )
 
 // series is one case on one machine.
-type series struct{ machine, name string }
+type series struct {
+	machine, name string
+	layer         suites.Layer // 0 for builds
+}
 
 // regress finds the places where a case turned bad, and says which commit each
 // search wants tested next.
@@ -19,17 +21,35 @@ func (p Planner) regress(v View, cells []pipeline.Cell, verdicts []Judgement) ([
 	var regs []Regression
 	var sel []Selection
 	held := map[int64]bool{}
+	want := func(s series, commit string) {
+		sel = append(sel, Selection{Commit: commit, Target: v.Target, Reason: BySearch, Upto: max(s.layer, suites.Smoke)})
+	}
 	for _, s := range allSeries(cells, p.Suites) {
-		line := statesOf(v, s, known)
+		line := p.statesOf(v, s, known)
 		for _, t := range turns(line) {
-			r, probe := follow(v, s, line, t)
+			r, probe := p.follow(v, s, line, t)
 			if r == nil {
 				continue
 			}
 			held[r.ID] = true
 			regs = append(regs, *r)
 			if probe != "" {
-				sel = append(sel, Selection{Commit: probe, Target: v.Target, Reason: BySearch})
+				want(s, probe)
+			}
+		}
+		for _, r := range stored(v, s) {
+			ends := unknownEnds(v, r, line)
+			switch {
+			case r.State == Suspected && !held[r.ID] && len(ends) > 0:
+				held[r.ID] = true // the evidence is another rig's: look at the ends again
+				for _, c := range ends {
+					want(s, c)
+				}
+			case r.State == Located || r.State == Ranged:
+				if r.FixedBy = fixedBy(v, r, line); r.FixedBy != "" {
+					r.State = Fixed
+					regs = append(regs, r)
+				}
 			}
 		}
 	}
@@ -42,77 +62,50 @@ func (p Planner) regress(v View, cells []pipeline.Cell, verdicts []Judgement) ([
 	return regs, sel
 }
 
-// knownOf gives the verdicts by what they are about. A case that the rig broke as
-// often as it may, so that no result is there to be judged, is skip: it cannot be
-// told.
-func (p Planner) knownOf(v View, verdicts []Judgement) map[TallyKey]verdict.Verdict {
-	known := make(map[TallyKey]verdict.Verdict, len(verdicts))
-	for _, j := range verdicts {
-		known[j.TallyKey] = j.Verdict
-	}
-	for key, n := range v.Runs {
-		if n.Broken < brokenRuns || n.Broken != n.Finished {
-			continue
-		}
-		for _, name := range p.caseNames(key.Suite, key.Layer) {
-			k := TallyKey{Build: key.Build, Machine: key.Machine, Case: name}
-			if known[k] == "" {
-				known[k] = verdict.Skip
-			}
-		}
-	}
-	return known
-}
-
-func allSeries(cells []pipeline.Cell, all []suites.Suite) []series {
-	out := []series{{name: CaseBuild}}
-	for _, cell := range cells {
-		out = append(out, series{cell.Machine, CaseBoot})
-		for _, s := range all {
-			for _, c := range s.Cases {
-				if slices.Contains(cell.Layers, c.Layer) {
-					out = append(out, series{cell.Machine, s.Name + "/" + c.Name})
-				}
-			}
+// stored lists the regressions of a series that the store has.
+func stored(v View, s series) []Regression {
+	var out []Regression
+	for _, r := range v.Regressions {
+		if r.Machine == s.machine && r.Case == s.name {
+			out = append(out, r)
 		}
 	}
 	return out
 }
 
-func statesOf(v View, s series, known map[TallyKey]verdict.Verdict) []bisect.Point {
-	points := make([]bisect.Point, len(v.Line))
-	for i, c := range v.Line {
-		id := v.Inputs[c.Hash]
-		points[i].Build = id
-		switch known[TallyKey{Build: id, Machine: s.machine, Case: s.name}] {
-		case verdict.Good:
-			points[i].State = bisect.Good
-		case verdict.Bad:
-			points[i].State = bisect.Bad
-		case verdict.Skip:
-			points[i].State = bisect.Untestable
-		default:
-			points[i].State = stateFromBuild(s, id, known)
+// unknownEnds lists the ends of a regression's range of which this rig has told
+// nothing yet; none when an end has left the line.
+func unknownEnds(v View, r Regression, line []bisect.Point) []string {
+	at := places(v.Line)
+	var out []string
+	for _, c := range []string{r.Good, r.Bad} {
+		if c == "" {
+			continue
+		}
+		i, ok := at[c]
+		if !ok {
+			return nil
+		}
+		if line[i].State == bisect.Unknown {
+			out = append(out, c)
 		}
 	}
-	return points
+	return out
 }
 
-// stateFromBuild says what a commit without a verdict of its own can still be
-// told to be: one that does not build or boot is untestable for every other case.
-func stateFromBuild(s series, id string, known map[TallyKey]verdict.Verdict) bisect.State {
-	if s.name == CaseBuild {
-		return bisect.Unknown
+// fixedBy is the oldest commit known good that is newer than a regression's bad
+// end; empty: none is.
+func fixedBy(v View, r Regression, line []bisect.Point) string {
+	bad, ok := places(v.Line)[r.Bad]
+	if !ok {
+		return ""
 	}
-	build := known[TallyKey{Build: id, Case: CaseBuild}]
-	boot := known[TallyKey{Build: id, Machine: s.machine, Case: CaseBoot}]
-	if build == verdict.Bad || build == verdict.Skip {
-		return bisect.Untestable
+	for i := bad + 1; i < len(line); i++ {
+		if line[i].State == bisect.Good {
+			return v.Line[i].Hash
+		}
 	}
-	if s.name != CaseBoot && (boot == verdict.Bad || boot == verdict.Skip) {
-		return bisect.Untestable
-	}
-	return bisect.Unknown
+	return ""
 }
 
 // turn is a good commit and the next one on the line known to be bad. A good of -1
@@ -139,7 +132,7 @@ func turns(line []bisect.Point) []turn {
 
 // follow takes one turn a step further: probe between, confirm both ends, or
 // settle. It returns nil when there is nothing to say that is not stored.
-func follow(v View, s series, line []bisect.Point, t turn) (r *Regression, probe string) {
+func (p Planner) follow(v View, s series, line []bisect.Point, t turn) (r *Regression, probe string) {
 	reg := Regression{Upstream: v.Upstream, Target: v.Target, Machine: s.machine, Case: s.name, State: Suspected}
 	if old := enclosing(v, s, t); old != nil {
 		if old.State != Suspected {
@@ -149,7 +142,7 @@ func follow(v View, s series, line []bisect.Point, t turn) (r *Regression, probe
 	}
 	reg.Bad = v.Line[t.bad].Hash
 	if t.good < 0 {
-		if pending(v, line[:t.bad]) {
+		if pending(v, s, line[:t.bad]) {
 			return nil, "" // an older commit may still turn out good
 		}
 		reg.State = Ranged // there is nothing to search between
@@ -164,19 +157,22 @@ func follow(v View, s series, line []bisect.Point, t turn) (r *Regression, probe
 		reg.State = Ranged
 	case bisect.Found:
 		reg.Good, reg.Bad = v.Line[t.good+step.Good].Hash, v.Line[t.good+step.At].Hash
-		if s.name == CaseBuild || confirmed(v, s, reg) {
-			reg.State = Located
-			reg.Culprit = reg.Bad
-			reg.Confidence = bisect.Confidence(tallies(v, s, reg))
+		reg.Confidence = bisect.Confidence(tallies(v, s, line, turn{t.good + step.Good, t.good + step.At}))
+		switch p.confirmation(v, s, reg) {
+		case confirmed:
+			reg.State, reg.Culprit = Located, reg.Bad
+		case exhausted:
+			reg.State = Ranged
 		}
 	}
 	return &reg, ""
 }
 
-// pending says whether a commit that is to be tested has no verdict yet.
-func pending(v View, line []bisect.Point) bool {
+// pending says whether a commit that is to be tested that far has no verdict yet.
+func pending(v View, s series, line []bisect.Point) bool {
 	for i, p := range line {
-		if _, chosen := v.Selected[v.Line[i].Hash]; chosen && p.State == bisect.Unknown {
+		chosen, ok := v.Selected[v.Line[i].Hash]
+		if ok && covers(chosen.Upto, s.layer) && p.State == bisect.Unknown {
 			return true
 		}
 	}
@@ -200,6 +196,9 @@ func enclosing(v View, s series, t turn) *Regression {
 		if r.Machine != s.machine || r.Case != s.name || r.State == Withdrawn {
 			continue // a suspicion that was dropped says nothing about a later one
 		}
+		if r.State == Fixed && at[r.FixedBy] <= t.bad {
+			continue // nor does one that was over before
+		}
 		good, okGood := at[r.Good]
 		if r.Good == "" {
 			good, okGood = -1, true
@@ -212,69 +211,17 @@ func enclosing(v View, s series, t turn) *Regression {
 	return nil
 }
 
-// confirmed says whether culprit and parent each had their cold boots.
-func confirmed(v View, s series, r Regression) bool {
-	for _, c := range []string{r.Good, r.Bad} {
-		n := v.Tallies[TallyKey{Build: v.Inputs[c], Machine: s.machine, Case: s.name}]
-		if n.Passed+n.Failed < confirmBoots {
-			return false
-		}
-	}
-	return true
-}
-
-// toConfirm names the cases that need more cold boots before their regression
-// can be laid at anybody's door: those whose range is down to one step.
-func toConfirm(v View, regs []Regression) map[TallyKey]bool {
-	at := places(v.Line)
-	out := map[TallyKey]bool{}
-	for _, r := range regs {
-		if r.State != Suspected || r.Case == CaseBuild || at[r.Bad] != at[r.Good]+1 {
-			continue
-		}
-		for _, c := range []string{r.Good, r.Bad} {
-			out[TallyKey{Build: v.Inputs[c], Machine: r.Machine, Case: r.Case}] = true
+func allSeries(cells []pipeline.Cell, all []suites.Suite) []series {
+	out := []series{{name: CaseBuild}}
+	for _, cell := range cells {
+		out = append(out, series{cell.Machine, CaseBoot, suites.Smoke})
+		for _, s := range all {
+			for _, c := range s.Cases {
+				if slices.Contains(cell.Layers, c.Layer) {
+					out = append(out, series{cell.Machine, s.Name + "/" + c.Name, c.Layer})
+				}
+			}
 		}
 	}
 	return out
-}
-
-// tallies lists the counts of the distinct builds that were tested, from the start
-// of the line to the culprit, and the culprit's place among them.
-func tallies(v View, s series, r Regression) (line []bisect.Tally, culprit int) {
-	last := ""
-	for _, c := range v.Line {
-		id := v.Inputs[c.Hash]
-		if id == last {
-			continue
-		}
-		last = id
-		n := v.Tallies[TallyKey{Build: id, Machine: s.machine, Case: s.name}]
-		if s.name == CaseBuild {
-			n = buildCounts(v.Builds[id])
-		}
-		if n.Passed+n.Failed == 0 && c.Hash != r.Bad {
-			continue
-		}
-		if c.Hash == r.Bad {
-			culprit = len(line)
-		}
-		line = append(line, bisect.Tally{Passed: n.Passed, Failed: n.Failed})
-		if c.Hash == r.Bad {
-			break // what came later may have been fixed again
-		}
-	}
-	return line, culprit
-}
-
-// buildCounts weighs a build's outcome as if it had been confirmed: compilers do
-// not flake.
-func buildCounts(b Build) verdict.Counts {
-	switch b.Status {
-	case suites.Passed:
-		return verdict.Counts{Passed: confirmBoots}
-	case suites.Failed:
-		return verdict.Counts{Failed: confirmBoots}
-	}
-	return verdict.Counts{}
 }

@@ -30,9 +30,8 @@ func (w *Worker) run(ctx context.Context, j Job) error {
 		w.Notify(Event{Kind: EventResult, Job: j.ID, Run: r.ID, Commit: j.Commit, Case: res.Case, Status: res.Status.String(), Reason: res.Reason})
 		return nil
 	}
-	machine, ok := w.Pipeline.Machines[j.Machine]
-	if !ok {
-		return w.finishRun(ctx, r, console, fmt.Errorf("machine %q is not in the pipeline any more", j.Machine))
+	if j.Def == nil {
+		return w.finishRun(ctx, r, console, fmt.Errorf("job %s does not say what machine %q is", j.ID, j.Machine))
 	}
 	limit := w.Pipeline.Layers[j.Layer].Timeout
 	e := Execution{
@@ -40,10 +39,10 @@ func (w *Worker) run(ctx context.Context, j Job) error {
 		Image: j.Image, Suite: j.Suite, Seed: j.Seed, Dir: w.Places.Scratch(r.ID), Console: console, Record: record,
 	}
 	var rigErr error
-	r.Status, rigErr = e.Do(ctx, machine, limit, &r)
+	r.Status, rigErr = e.Do(ctx, *j.Def, limit, &r)
 	if errors.Is(rigErr, runners.ErrNoImage) {
 		if rigErr = w.restore(ctx, j); rigErr == nil {
-			r.Status, rigErr = e.Do(ctx, machine, limit, &r)
+			r.Status, rigErr = e.Do(ctx, *j.Def, limit, &r)
 		}
 	}
 	if ctx.Err() != nil {

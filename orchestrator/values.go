@@ -11,6 +11,7 @@ package orchestrator
 import (
 	"time"
 
+	"github.com/headwatch/headwatch/orchestrator/pipeline"
 	"github.com/headwatch/headwatch/suites"
 )
 
@@ -31,10 +32,11 @@ type Reason string
 
 // Why a commit is tested.
 const (
-	ByNewest Reason = "newest" // it was the branch's head at a pass
-	ByEvery  Reason = "every"  // the upstream asks for every commit
-	BySearch Reason = "search" // a search for a culprit wants it
-	ByHand   Reason = "hand"   // somebody asked
+	ByNewest   Reason = "newest"   // it was the branch's head at a pass
+	ByEvery    Reason = "every"    // the upstream asks for every commit
+	BySearch   Reason = "search"   // a search for a culprit wants it
+	ByBaseline Reason = "baseline" // the newest that was tested before the rig changed
+	ByHand     Reason = "hand"     // somebody asked
 )
 
 // Selection is a commit chosen for testing on a target.
@@ -42,6 +44,18 @@ type Selection struct {
 	Commit string
 	Target string
 	Reason Reason
+	Upto   suites.Layer // the highest layer wanted; 0: all
+}
+
+// covers says whether a selection up to one layer includes another.
+func covers(upto, layer suites.Layer) bool { return upto == 0 || layer <= upto }
+
+// wider is the higher of two selections' bounds.
+func wider(a, b suites.Layer) suites.Layer {
+	if a == 0 || b == 0 {
+		return 0
+	}
+	return max(a, b)
 }
 
 // Build is a target made from a commit, identified by the digest of its inputs:
@@ -78,12 +92,14 @@ type Job struct {
 	Target   string  `json:"target"`
 	Build    string  `json:"build"` // inputs digest
 	// The rest is for runs.
-	Image   string       `json:"image,omitempty"`
-	Machine string       `json:"machine,omitempty"` // name in the pipeline
-	Suite   string       `json:"suite,omitempty"`
-	Layer   suites.Layer `json:"layer,omitempty"`
-	Repeat  int          `json:"repeat,omitempty"` // from 0; each is a cold boot of its own
-	Seed    uint64       `json:"seed,omitempty"`
+	Image   string            `json:"image,omitempty"`
+	Machine string            `json:"machine,omitempty"` // name in the pipeline
+	Def     *pipeline.Machine `json:"def,omitempty"`     // the machine as it was defined when the run was planned
+	Rig     string            `json:"rig,omitempty"`     // digest of the rig whose evidence this is
+	Suite   string            `json:"suite,omitempty"`
+	Layer   suites.Layer      `json:"layer,omitempty"`
+	Repeat  int               `json:"repeat,omitempty"` // from 0; each is a cold boot of its own
+	Seed    uint64            `json:"seed,omitempty"`
 }
 
 // RunState says how far a run is. The zero value is invalid.
@@ -132,7 +148,8 @@ type RegressionState string
 const (
 	Suspected RegressionState = "open"      // bad after good; the culprit is searched
 	Located   RegressionState = "located"   // the culprit is known and confirmed
-	Ranged    RegressionState = "ranged"    // no commit between can be tested: only a range is known
+	Ranged    RegressionState = "ranged"    // only a range is known: what is between cannot be told
+	Fixed     RegressionState = "fixed"     // located or ranged, and a newer commit is good
 	Withdrawn RegressionState = "withdrawn" // more runs did not bear it out
 )
 
@@ -147,6 +164,7 @@ type Regression struct {
 	Good       string // newest commit known good before it; empty: none is known
 	Bad        string // oldest commit known bad
 	Culprit    string // set when located
+	FixedBy    string // oldest newer commit known good; set when fixed
 	Confidence float64
 	Reason     string // what the failing case said first
 	Run        string // a failing run; empty for case "build"

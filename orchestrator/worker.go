@@ -3,6 +3,7 @@ package orchestrator
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -57,7 +58,10 @@ type Worker struct {
 	Host     string
 	Notify   func(Event)
 	Log      *slog.Logger
-	Now      func() time.Time // nil: time.Now
+	// GiveUp is how many outcomes in a row may fail to be stored before Work ends
+	// with an error; 0 goes on for ever, as a daemon does: disks get room again.
+	GiveUp int
+	Now    func() time.Time // nil: time.Now
 }
 
 // retryDelay is how long a job waits whose outcome could not be stored.
@@ -82,6 +86,7 @@ func (w *Worker) Work(ctx context.Context, n int) error {
 }
 
 func (w *Worker) loop(ctx context.Context) error {
+	unstored := 0
 	for {
 		lease, err := w.Queue.Next(ctx)
 		if ctx.Err() != nil {
@@ -90,13 +95,18 @@ func (w *Worker) loop(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		w.carryOut(ctx, lease)
+		if err := w.carryOut(ctx, lease); err == nil {
+			unstored = 0
+		} else if unstored++; unstored == w.GiveUp {
+			return fmt.Errorf("outcomes of jobs cannot be stored: %w", err)
+		}
 	}
 }
 
 // carryOut does one job. It takes the job off the queue only after its outcome
-// is stored; whatever else happens, the job comes back.
-func (w *Worker) carryOut(ctx context.Context, lease Lease) {
+// is stored; whatever else happens, the job comes back. It returns why an outcome
+// could not be stored.
+func (w *Worker) carryOut(ctx context.Context, lease Lease) error {
 	j := lease.Job()
 	var err error
 	switch j.Kind {
@@ -113,7 +123,7 @@ func (w *Worker) carryOut(ctx context.Context, lease Lease) {
 	if errors.Is(err, ErrAbandoned) {
 		w.Log.Warn("another attempt has taken the job over", "job", j.ID)
 		lease.Drop()
-		return
+		return nil
 	}
 	if errors.Is(err, ErrUnknownJob) {
 		w.Log.Error("a job that nobody planned is dropped", "job", j.ID)
@@ -123,15 +133,16 @@ func (w *Worker) carryOut(ctx context.Context, lease Lease) {
 		if err := lease.Done(end); err != nil {
 			w.Log.Warn("job is stored but still queued; it will be recognized", "job", j.ID, "err", err)
 		}
-		return
+		return nil
 	}
 	delay := retryDelay
 	if ctx.Err() != nil {
-		delay = 0
+		delay, err = 0, nil
 	} else {
 		w.Log.Error("job could not be carried out, it is tried again", "job", j.ID, "err", err)
 	}
 	if err := lease.Return(end, delay); err != nil {
 		w.Log.Warn("job could not be handed back, its lease will run out", "job", j.ID, "err", err)
 	}
+	return err
 }

@@ -39,6 +39,9 @@ type Guest interface {
 type Suite struct {
 	Name    string
 	Summary string
+	// Version counts the changes after which a case could say something else of
+	// the same kernel: results from before and after are not compared.
+	Version int
 	Cases   []Case
 }
 

@@ -24,7 +24,7 @@ func TestHostileTexts(t *testing.T) {
 	c := orchestrator.Commit{Upstream: evil, Hash: hash, Position: 1, Author: evil, Email: evil, Subject: evil, Time: clock.Add(-time.Hour)}
 	n.must(n.db.AddUpdate(t.Context(), evil, orchestrator.Update{New: []orchestrator.Commit{c}}))
 	build := strings.Repeat("ab", 32)
-	n.must(n.db.SetInputs(t.Context(), evil, map[string]string{hash: build}))
+	n.must(n.db.SetInputs(t.Context(), evil, "salt", map[string]string{hash: build}))
 	n.build(orchestrator.Build{ID: build, Target: evil, Commit: hash, Status: suites.Passed, Reason: evil, Image: "sha256:" + evil, OS: evil, Finished: clock})
 	job := orchestrator.Job{Commit: hash, Target: evil, Build: build, Image: evil, Machine: evil, Suite: evil}
 	run := n.run(job, orchestrator.Run{

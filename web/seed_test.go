@@ -86,7 +86,7 @@ func (n *night) seedPoint(i int, target string, machines ...string) {
 		from = 3
 	}
 	c := n.commits[from]
-	n.must(n.db.SetInputs(n.t.Context(), target, map[string]string{n.commits[i].Hash: digest(from, target)}))
+	n.must(n.db.SetInputs(n.t.Context(), target, "salt", map[string]string{n.commits[i].Hash: digest(from, target)}))
 	if from != i {
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"time"
 
@@ -34,7 +35,7 @@ type passReport struct {
 	Upstreams   []string         `json:"upstreams"`
 	Builds      int              `json:"builds"`
 	Runs        int              `json:"runs"`
-	Regressions []api.Regression `json:"regressions"` // opened or settled in this pass
+	Regressions []api.Regression `json:"regressions"` // opened or settled since the last report
 	RigErrors   []string         `json:"rig_errors"`
 	DurationS   float64          `json:"duration_s"`
 }
@@ -44,17 +45,20 @@ func (a *app) nightly(ctx context.Context, upstreams []string) error {
 	if err != nil {
 		return err
 	}
-	if len(upstreams) == 0 {
-		upstreams = scheduled(file)
-	}
-	if len(upstreams) == 0 {
-		return usagef("%s: no schedule names an upstream; name one: headwatch nightly UPSTREAM", file.Path)
+	upto := scheduled(file)
+	if len(upstreams) > 0 {
+		clear(upto) // who names upstreams wants all of their layers
 	}
 	for _, u := range upstreams {
 		if _, ok := file.Upstreams[u]; !ok {
 			return usagef("%s: no upstream %q", file.Path, u)
 		}
+		upto[u] = 0
 	}
+	if len(upto) == 0 {
+		return usagef("%s: no schedule names an upstream; name one: headwatch nightly UPSTREAM", file.Path)
+	}
+	upstreams = slices.Sorted(maps.Keys(upto))
 	dir, err := a.stateDir()
 	if err != nil {
 		return err
@@ -72,7 +76,7 @@ func (a *app) nightly(ctx context.Context, upstreams []string) error {
 	defer r.close()
 	var passErr error
 	err = r.withWorker(ctx, func(ctx context.Context) error {
-		passErr = r.conductor.Pass(ctx, upstreams)
+		passErr = r.conductor.Pass(ctx, upto)
 		return ctx.Err()
 	})
 	show.close()
@@ -82,7 +86,7 @@ func (a *app) nightly(ctx context.Context, upstreams []string) error {
 	if err != nil {
 		return rig(err)
 	}
-	rep := passReport{Upstreams: upstreams, Builds: tally.builds(), Runs: tally.runs(), RigErrors: tally.rigErrors(), DurationS: time.Since(began).Seconds()}
+	rep := passReport{Upstreams: upstreams, Regressions: []api.Regression{}, Builds: tally.builds(), Runs: tally.runs(), RigErrors: tally.rigErrors(), DurationS: time.Since(began).Seconds()}
 	if passErr != nil {
 		rep.RigErrors = append(rep.RigErrors, passErr.Error())
 	}
@@ -91,10 +95,39 @@ func (a *app) nightly(ctx context.Context, upstreams []string) error {
 		return rig(err)
 	}
 	rep.RigErrors = append(rep.RigErrors, stale...)
-	if rep.Regressions, err = settledSince(ctx, r, began); err != nil {
+	untold, err := r.untold(ctx, upstreams)
+	if err != nil {
 		return rig(err)
 	}
-	return a.reportPass(rep)
+	for _, g := range untold {
+		d, err := regressionDoc(ctx, r, g)
+		if err != nil {
+			return rig(err)
+		}
+		rep.Regressions = append(rep.Regressions, d)
+	}
+	verdict := a.reportPass(rep)
+	// Only what is written is told: a pass that is killed before tells it next time.
+	for _, g := range untold {
+		if err := r.db.Reported(ctx, g.ID, g.State); err != nil {
+			return rig(err)
+		}
+	}
+	return verdict
+}
+
+// untold lists the regressions whose state no pass has reported yet, whoever found
+// them.
+func (r *rigging) untold(ctx context.Context, upstreams []string) ([]orchestrator.Regression, error) {
+	var out []orchestrator.Regression
+	for _, u := range upstreams {
+		list, err := r.db.Unreported(ctx, u)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, list...)
+	}
+	return out, nil
 }
 
 // untested lists what the rig broke at the upstreams' heads in an earlier pass and
@@ -107,13 +140,13 @@ func (r *rigging) untested(ctx context.Context, upstreams []string, now *eventTa
 			return nil, err
 		}
 		for _, t := range r.conductor.Targets(u) {
-			v, err := r.db.View(ctx, u, t.Name)
+			v, err := r.conductor.View(ctx, u, t)
 			if err != nil {
-				return nil, err
+				continue // a target that cannot be built here is in the pass's errors
 			}
 			build := v.Inputs[head]
 			if b := v.Builds[build]; b.Status == suites.Broken && !now.broke(orchestrator.EventBuild, head) {
-				out = append(out, fmt.Sprintf("%s at %s was not built, it broke %d times%s", t.Name, short(head), v.BuildTries[build], because(b.Reason)))
+				out = append(out, fmt.Sprintf("%s at %s was not built, it broke %d times%s", t.Name, short(head), v.BuildTries[build].Broken, because(b.Reason)))
 			}
 			for key, n := range v.Runs {
 				if key.Build == build && n.Broken > 0 && n.Broken == n.Finished && !now.broke(orchestrator.EventRun, head) {
@@ -123,27 +156,6 @@ func (r *rigging) untested(ctx context.Context, upstreams []string, now *eventTa
 		}
 	}
 	slices.Sort(out)
-	return out, nil
-}
-
-// settledSince lists the regressions that were opened or settled since a time.
-func settledSince(ctx context.Context, r *rigging, began time.Time) ([]api.Regression, error) {
-	all, err := r.db.Regressions(ctx, "", false, 1000)
-	if err != nil {
-		return nil, err
-	}
-	out := []api.Regression{}
-	for _, g := range all {
-		if g.State == orchestrator.Withdrawn || (g.Opened.Before(began) && g.Closed.Before(began)) {
-			continue
-		}
-		d, err := regressionDoc(ctx, r, g)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, d)
-	}
-	slices.SortFunc(out, func(a, b api.Regression) int { return int(a.ID - b.ID) })
 	return out, nil
 }
 

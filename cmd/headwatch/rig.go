@@ -18,6 +18,7 @@ import (
 	"github.com/headwatch/headwatch/orchestrator/watch"
 	"github.com/headwatch/headwatch/runners/build"
 	"github.com/headwatch/headwatch/runners/qemu"
+	"github.com/headwatch/headwatch/suites"
 )
 
 // rigging is a state directory in our hands, with everything that works on it.
@@ -39,6 +40,10 @@ type rigging struct {
 
 	watchers []func(orchestrator.Event)
 }
+
+// unstoredLimit is after how many outcomes in a row that cannot be stored a command
+// with an end gives up; the worker waits some seconds after each.
+const unstoredLimit = 5
 
 // Places in a state directory; docs/architecture.md lists them all.
 func dbPath(dir string) string     { return filepath.Join(dir, "headwatch.db") }
@@ -68,7 +73,13 @@ func (a *app) openRig(ctx context.Context, dir, command string, file *pipeline.F
 	}
 	r.runner = qemu.New(qemu.Config{Log: log})
 	r.mirrors = &mirrors{dir: dir, file: file, log: log, open: map[string]*watch.Mirror{}}
-	return r, rig(r.assemble(ctx))
+	if err := r.assemble(ctx); err != nil {
+		return r, rig(err)
+	}
+	if command != "serve" {
+		r.worker.GiveUp = unstoredLimit
+	}
+	return r, nil
 }
 
 // openBuilder opens the images of a state directory, as owner or beside one.
@@ -98,7 +109,7 @@ func (r *rigging) assemble(ctx context.Context) error {
 }
 
 func planner(file *pipeline.File) orchestrator.Planner {
-	p := orchestrator.Planner{Cells: file.Cells(), Layers: file.Layers, Suites: allSuites(), Every: map[string]bool{}}
+	p := orchestrator.Planner{Cells: file.Cells(), Machines: file.Machines, Layers: file.Layers, Suites: allSuites(), Every: map[string]bool{}}
 	for name, u := range file.Upstreams {
 		p.Every[name] = u.Commits == "every"
 	}
@@ -189,16 +200,26 @@ func (m *mirrors) mirror(ctx context.Context, upstream string) (*watch.Mirror, e
 	return s, nil
 }
 
-// scheduled lists the upstreams that some schedule names, in order.
-func scheduled(file *pipeline.File) []string {
-	var out []string
+// scheduled says which upstreams some schedule names, and up to which layer; 0
+// means all of the matrix.
+func scheduled(file *pipeline.File) map[string]suites.Layer {
+	out := map[string]suites.Layer{}
 	for _, s := range file.Schedules {
 		for _, u := range s.Upstreams {
-			if !slices.Contains(out, u) {
-				out = append(out, u)
+			upto, seen := out[u]
+			if !seen || (upto != 0 && (top(s) == 0 || top(s) > upto)) {
+				out[u] = top(s)
 			}
 		}
 	}
-	slices.Sort(out)
 	return out
+}
+
+// top is the highest layer of a schedule; 0 when it does not narrow the matrix.
+// The layers below it run first in any case.
+func top(s pipeline.Schedule) suites.Layer {
+	if len(s.Layers) == 0 {
+		return 0
+	}
+	return slices.Max(s.Layers)
 }

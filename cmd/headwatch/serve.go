@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/robfig/cron/v3"
@@ -61,7 +63,7 @@ func (a *app) serve(ctx context.Context, listen, secretFile string) error {
 		return err
 	}
 	defer r.close()
-	upstreams := scheduled(file)
+	upstreams := slices.Sorted(maps.Keys(scheduled(file)))
 	pollers, err := r.pollers(ctx, upstreams)
 	if err != nil {
 		return rig(err)
@@ -96,7 +98,7 @@ func (r *rigging) schedules(ctx context.Context) (*cron.Cron, error) {
 	for _, s := range r.file.Schedules {
 		_, err := c.AddFunc(s.Cron, func() {
 			for _, u := range s.Upstreams {
-				if err := r.conductor.SelectNewest(ctx, u); err != nil && ctx.Err() == nil {
+				if err := r.conductor.SelectNewest(ctx, u, top(s)); err != nil && ctx.Err() == nil {
 					r.log.Error("schedule could not select a commit", "schedule", s.Name, "upstream", u, "err", err)
 				}
 			}

@@ -62,18 +62,18 @@ type Target struct {
 
 // Machine is what an image boots on.
 type Machine struct {
-	Name    string
-	SMP     int    // virtual CPUs, 1 to 64, default 2
-	Memory  int    // MiB; written as "512M" or "2G"; 128M to 64G, default 512M
-	Accel   string // "auto" (default), "kvm" or "tcg"
-	Control string // "virtio" (default) or "serial"
-	NICs    []NIC  // at most 8
+	Name    string `json:"name"`
+	SMP     int    `json:"smp"`            // virtual CPUs, 1 to 64, default 2
+	Memory  int    `json:"memory"`         // MiB; written as "512M" or "2G"; 128M to 64G, default 512M
+	Accel   string `json:"accel"`          // "auto" (default), "kvm" or "tcg"
+	Control string `json:"control"`        // "virtio" (default) or "serial"
+	NICs    []NIC  `json:"nics,omitempty"` // at most 8
 }
 
 // NIC is a device model on a link: "virtio-net" or "e1000@user".
 type NIC struct {
-	Model string
-	Link  string // default "user"
+	Model string `json:"model"`
+	Link  string `json:"link"` // default "user"
 }
 
 // Layer says which suites run in a layer, for how long and how often.

@@ -14,7 +14,7 @@ import (
 func (db *DB) Apply(ctx context.Context, d orchestrator.Decision) error {
 	return db.write(ctx, fmt.Sprintf("store the plan for %s on %s", d.Target, d.Upstream), func(tx *sql.Tx) error {
 		for _, s := range d.Select {
-			if err := db.addSelection(ctx, tx, d.Upstream, s); err != nil {
+			if err := db.addSelection(ctx, tx, d, s); err != nil {
 				return fmt.Errorf("select commit %s: %w", s.Commit, err)
 			}
 		}
@@ -37,10 +37,14 @@ func (db *DB) Apply(ctx context.Context, d orchestrator.Decision) error {
 	})
 }
 
-func (db *DB) addSelection(ctx context.Context, tx *sql.Tx, upstream string, s orchestrator.Selection) error {
-	_, err := tx.ExecContext(ctx, `INSERT INTO selections (upstream, target, commit_hash, reason, selected_at)
-		VALUES (?, ?, ?, ?, ?) ON CONFLICT (upstream, target, commit_hash) DO NOTHING`,
-		upstream, s.Target, s.Commit, string(s.Reason), stamp(db.Now()))
+// addSelection keeps the first reason and the highest layer. To be the newest at
+// another pass dates a selection anew: what the rig broke gets new tries.
+func (db *DB) addSelection(ctx context.Context, tx *sql.Tx, d orchestrator.Decision, s orchestrator.Selection) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO selections (upstream, target, commit_hash, rig, reason, upto, selected_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (upstream, target, commit_hash, rig) DO UPDATE SET
+			upto = iif(upto = 0 OR excluded.upto = 0, 0, max(upto, excluded.upto)),
+			selected_at = iif(excluded.reason = 'newest', excluded.selected_at, selected_at)`,
+		d.Upstream, s.Target, s.Commit, d.Rig, string(s.Reason), int(s.Upto), stamp(db.Now()))
 	return err
 }
 
@@ -67,6 +71,23 @@ func (db *DB) putVerdict(ctx context.Context, tx *sql.Tx, v orchestrator.Judgeme
 		v.Build, v.Machine, v.Case, string(v.Verdict), v.Counts.Passed, v.Counts.Failed, v.Counts.Broken, v.Counts.Skipped,
 		stamp(db.Now()))
 	return err
+}
+
+// DropJobs ends jobs without an outcome, and the runs of them that a dead worker
+// left.
+func (db *DB) DropJobs(ctx context.Context, ids []string) error {
+	return db.write(ctx, "drop jobs", func(tx *sql.Tx) error {
+		for _, id := range ids {
+			if _, err := tx.ExecContext(ctx, `UPDATE runs SET state = 'abandoned' WHERE job = ? AND state = 'running'`, id); err != nil {
+				return fmt.Errorf("job %q: %w", id, err)
+			}
+			if _, err := tx.ExecContext(ctx, `UPDATE jobs SET done_at = ?, dropped = 1 WHERE id = ? AND done_at IS NULL`,
+				stamp(db.Now()), id); err != nil {
+				return fmt.Errorf("job %q: %w", id, err)
+			}
+		}
+		return nil
+	})
 }
 
 const openJobsQuery = `SELECT payload FROM jobs WHERE done_at IS NULL ORDER BY seq`

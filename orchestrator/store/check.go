@@ -31,9 +31,9 @@ var invariants = []struct{ check, query string }{
 			coalesce(sum(s.status = 'failed'), 0), coalesce(sum(s.status = 'broken'), 0),
 			coalesce(sum(s.status = 'skipped'), 0), coalesce(sum(s.status = 'expected_failure'), 0))`},
 	{"job-without-outcome", `SELECT 'job ' || j.id || ' is done without a finished run' FROM jobs j
-		WHERE j.kind = 'run' AND j.done_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.job = j.id AND r.state = 'finished')
+		WHERE j.kind = 'run' AND j.done_at IS NOT NULL AND j.dropped = 0 AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.job = j.id AND r.state = 'finished')
 		UNION ALL SELECT 'job ' || j.id || ' is done without a build' FROM jobs j
-		WHERE j.kind = 'build' AND j.done_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM builds b WHERE b.id = j.build)`},
+		WHERE j.kind = 'build' AND j.done_at IS NOT NULL AND j.dropped = 0 AND NOT EXISTS (SELECT 1 FROM builds b WHERE b.id = j.build)`},
 	{"outcome-without-job", `SELECT 'run ' || r.id || ' is finished and its job ' || j.id || ' is not' FROM runs r
 		JOIN jobs j ON j.id = r.job WHERE r.state = 'finished' AND j.done_at IS NULL
 		UNION ALL SELECT 'run ' || r.id || ' is under way and its job ' || j.id || ' is done' FROM runs r

@@ -38,7 +38,10 @@ func (db *DB) AddUpdate(ctx context.Context, upstream string, u orchestrator.Upd
 				return fmt.Errorf("commit %s: %w", c.Hash, err)
 			}
 		}
-		return nil
+		// A branch that was set back has nothing above its head.
+		_, err := tx.ExecContext(ctx, `UPDATE commits SET on_line = 0 WHERE upstream = ?1 AND on_line = 1
+			AND position > (SELECT position FROM commits WHERE upstream = ?1 AND hash = ?2 AND on_line = 1)`, upstream, u.Head)
+		return err
 	})
 }
 
@@ -61,14 +64,14 @@ func (db *DB) addCommit(ctx context.Context, tx *sql.Tx, upstream string, c orch
 }
 
 const unresolvedQuery = `SELECT c.hash FROM commits c WHERE c.upstream = ? AND c.on_line = 1
-	AND NOT EXISTS (SELECT 1 FROM inputs i WHERE i.target = ? AND i.commit_hash = c.hash)
+	AND NOT EXISTS (SELECT 1 FROM inputs i WHERE i.target = ? AND i.salt = ? AND i.commit_hash = c.hash)
 	ORDER BY c.position DESC LIMIT ?`
 
 // Unresolved lists the line's commits, newest first and at most limit, whose
-// inputs for the target are not known.
-func (db *DB) Unresolved(ctx context.Context, upstream, target string, limit int) (hashes []string, err error) {
+// inputs for the target with that salt are not known.
+func (db *DB) Unresolved(ctx context.Context, upstream, target, salt string, limit int) (hashes []string, err error) {
 	err = db.read(ctx, "commits of "+upstream+" without inputs", func(tx *sql.Tx) error {
-		hashes, err = list(ctx, tx, oneString, unresolvedQuery, upstream, target, limited(limit))
+		hashes, err = list(ctx, tx, oneString, unresolvedQuery, upstream, target, salt, limited(limit))
 		return err
 	})
 	return hashes, err
@@ -76,11 +79,12 @@ func (db *DB) Unresolved(ctx context.Context, upstream, target string, limit int
 
 // SetInputs stores the digest of the build inputs of each commit. A commit whose
 // inputs are known gets the new ones.
-func (db *DB) SetInputs(ctx context.Context, target string, inputs map[string]string) error {
+func (db *DB) SetInputs(ctx context.Context, target, salt string, inputs map[string]string) error {
 	return db.write(ctx, "store the inputs of "+target, func(tx *sql.Tx) error {
 		for hash, build := range inputs {
-			if _, err := tx.ExecContext(ctx, `INSERT INTO inputs (target, commit_hash, build) VALUES (?, ?, ?)
-				ON CONFLICT (target, commit_hash) DO UPDATE SET build = excluded.build`, target, hash, build); err != nil {
+			if _, err := tx.ExecContext(ctx, `INSERT INTO inputs (target, salt, commit_hash, build, set_at) VALUES (?, ?, ?, ?, ?)
+				ON CONFLICT (target, salt, commit_hash) DO UPDATE SET build = excluded.build`,
+				target, salt, hash, build, stamp(db.Now())); err != nil {
 				return fmt.Errorf("commit %s: %w", hash, err)
 			}
 		}

@@ -62,7 +62,7 @@ func TestGrid(t *testing.T) {
 	db := opened(t)
 	ctx := t.Context()
 	line(t, db, 4)
-	ok(t, db.SetInputs(ctx, target, map[string]string{hashOf(2): buildID(1)})) // shares a build
+	ok(t, db.SetInputs(ctx, target, "salt", map[string]string{hashOf(2): buildID(1)})) // shares a build
 	built(t, db, 1, suites.Passed)
 	built(t, db, 3, suites.Failed)
 	finished := ran(t, db, 1, 0, map[string]suites.Status{"boot": suites.Passed, "smoke/a": suites.Failed, "smoke/b": suites.ExpectedFailure})
@@ -139,7 +139,7 @@ func TestCounts(t *testing.T) {
 	ran(t, db, 2, 0, map[string]suites.Status{"boot": suites.Passed, "smoke/a": suites.Broken})
 	plan(t, db, runJob(2, 1), buildJob(3, 0))
 	add(t, db, begin(t, db, runJob(2, 1)).ID, "boot", suites.Passed)
-	ok(t, db.Apply(ctx, orchestrator.Decision{Upstream: upstream, Target: target, Regressions: []orchestrator.Regression{suspicion(1, 2)}}))
+	ok(t, db.Apply(ctx, orchestrator.Decision{Upstream: upstream, Target: target, Rig: testRig.Digest, Regressions: []orchestrator.Regression{suspicion(1, 2)}}))
 
 	for name, want := range map[string]Counts{
 		"":       {Commits: 4, Builds: 2, Runs: 2, Results: ResultCounts{Passed: 2, Skipped: 1, Broken: 1}, Running: 1, OpenJobs: 2, OpenRegressions: 1},
@@ -180,7 +180,7 @@ func TestCheckFinds(t *testing.T) {
 		"outcome-without-job": `UPDATE jobs SET done_at = NULL WHERE kind = 'build'`,
 		"foreign-key":         `INSERT INTO crashes VALUES ('feedfeedfeed', 1, 'x', 'x', 'x')`,
 		"path":                `UPDATE runs SET console = '../../etc/passwd'`,
-		"inputs-of-nothing":   `INSERT INTO inputs VALUES ('amd64', 'beef', 'f00d')`,
+		"inputs-of-nothing":   `INSERT INTO inputs VALUES ('amd64', 'salt', 'beef', 'f00d', 1)`,
 		"regression-culprit": `INSERT INTO regressions (upstream, target, machine, case_name, state, good, bad, culprit,
 			confidence, reason, opened, closed) SELECT upstream, 'amd64', '', 'build', 'located', '', hash, 'beef', 1, '', 0, 1 FROM commits`,
 		"": `SELECT 1`,

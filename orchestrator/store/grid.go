@@ -30,11 +30,16 @@ type RunTally struct {
 const maxGridRuns = 20 * maxRows
 
 const (
-	gridBuildsQuery = `SELECT i.commit_hash, i.target, i.build, b.id IS NOT NULL, coalesce(b.commit_hash, ''), b.status,
-		coalesce(b.reason, ''), coalesce(b.image, ''), coalesce(b.os, ''), coalesce(b.log, ''),
-		coalesce(b.duration, 0), b.finished
+	// A commit has inputs for each salt that it was seen with: the newest of which
+	// there is a build, else the newest.
+	gridBuildsQuery = `SELECT hash, target, build, known, origin, status, reason, image, os, log, duration, finished FROM (
+		SELECT w.key AS place, i.commit_hash AS hash, i.target, i.build, b.id IS NOT NULL AS known,
+			coalesce(b.commit_hash, '') AS origin, b.status,
+			coalesce(b.reason, '') AS reason, coalesce(b.image, '') AS image, coalesce(b.os, '') AS os, coalesce(b.log, '') AS log,
+			coalesce(b.duration, 0) AS duration, b.finished,
+			row_number() OVER (PARTITION BY w.key, i.target ORDER BY b.id IS NULL, i.set_at DESC, i.build) AS rank
 		FROM json_each(?) w CROSS JOIN inputs i ON i.commit_hash = w.value
-		LEFT JOIN builds b ON b.id = i.build ORDER BY w.key, i.target`
+		LEFT JOIN builds b ON b.id = i.build) WHERE rank = 1 ORDER BY place, target`
 	gridRunsQuery = `SELECT ` + runColumns + `, r.passed, r.failed, r.broken, r.skipped, r.expected_failure, s.status
 		FROM json_each(?) w CROSS JOIN jobs j ON j.build = w.value AND j.kind = 'run'
 		CROSS JOIN runs r ON r.job = j.id AND r.state IN ('running', 'finished')

@@ -78,9 +78,10 @@ func only[T any](prefix string, matches []T, id func(T) string) (match T, err er
 }
 
 const commitBuildsQuery = `SELECT ` + buildColumns + ` FROM inputs i JOIN builds b ON b.id = i.build
-	WHERE i.commit_hash = ? ORDER BY b.target LIMIT ?`
+	WHERE i.commit_hash = ? ORDER BY b.target, i.set_at DESC, b.id LIMIT ?`
 
-// CommitBuilds lists the builds with an outcome of a commit, by target.
+// CommitBuilds lists the builds with an outcome of a commit, by target, the newest
+// first of those that a change of the rig parts.
 func (db *DB) CommitBuilds(ctx context.Context, hash string) (out []orchestrator.Build, err error) {
 	err = db.read(ctx, "builds of commit "+hash, func(tx *sql.Tx) error {
 		out, err = list(ctx, tx, scanBuild, commitBuildsQuery, hash, maxRows)

@@ -95,18 +95,14 @@ func putBuild(ctx context.Context, tx *sql.Tx, b orchestrator.Build) error {
 	if err != nil {
 		return err
 	}
-	broken := 0
-	if b.Status == suites.Broken {
-		broken = 1
-	}
 	_, err = tx.ExecContext(ctx, `INSERT INTO builds
-		(id, target, commit_hash, status, reason, image, os, log, duration, finished, tries)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		(id, target, commit_hash, status, reason, image, os, log, duration, finished)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (id) DO UPDATE SET commit_hash = excluded.commit_hash, status = excluded.status,
 			reason = excluded.reason, image = excluded.image, os = excluded.os, log = excluded.log,
-			duration = excluded.duration, finished = excluded.finished, tries = tries + excluded.tries`,
+			duration = excluded.duration, finished = excluded.finished`,
 		b.ID, b.Target, b.Commit, string(status), bounded(b.Reason, maxReason), b.Image, b.OS, b.Log,
-		max(0, b.Duration).Microseconds(), stamp(b.Finished), broken)
+		max(0, b.Duration).Microseconds(), stamp(b.Finished))
 	return err
 }
 

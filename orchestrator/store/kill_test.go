@@ -142,7 +142,7 @@ func verifyReported(t *testing.T, db *DB, reported map[string]bool) {
 			t.Errorf("lost: %s", l)
 		}
 	}
-	v, err := db.View(t.Context(), upstream, target)
+	v, err := db.View(t.Context(), upstream, target, testRig)
 	ok(t, err)
 	for k, n := range v.Tallies {
 		if n.Passed != finished {

@@ -61,6 +61,9 @@ func ok(t testing.TB, err error) {
 	}
 }
 
+// testRig is the rig of every job of these tests.
+var testRig = orchestrator.Rig{Salt: "salt", Digest: "0123456789ab"}
+
 func hashOf(n int) string { return fmt.Sprintf("%040x", 0xc0ffee0000+n) }
 
 func commitAt(n int) orchestrator.Commit {
@@ -84,25 +87,25 @@ func line(t testing.TB, db *DB, n int) {
 		inputs[hashOf(i)] = buildID(i)
 	}
 	ok(t, db.AddUpdate(t.Context(), upstream, u))
-	ok(t, db.SetInputs(t.Context(), target, inputs))
+	ok(t, db.SetInputs(t.Context(), target, testRig.Salt, inputs))
 }
 
 func buildJob(n, try int) orchestrator.Job {
 	return orchestrator.Job{ID: fmt.Sprintf("build-%d-%d", n, try), Kind: orchestrator.BuildJob,
-		Commit: hashOf(n), Target: target, Build: buildID(n)}
+		Commit: hashOf(n), Target: target, Build: buildID(n), Rig: testRig.Digest}
 }
 
 func runJob(n, repeat int) orchestrator.Job {
 	return orchestrator.Job{ID: fmt.Sprintf("run-%d-%d", n, repeat), Kind: orchestrator.RunJob, Commit: hashOf(n),
 		Target: target, Build: buildID(n), Image: imageOf(n), Machine: machine, Suite: "smoke", Layer: suites.Smoke,
-		Repeat: repeat, Seed: 1<<63 + uint64(repeat)}
+		Rig: testRig.Digest, Repeat: repeat, Seed: 1<<63 + uint64(repeat)}
 }
 
 func imageOf(n int) string { return fmt.Sprintf("sha256:%064x", n) }
 
 func plan(t testing.TB, db *DB, jobs ...orchestrator.Job) {
 	t.Helper()
-	ok(t, db.Apply(t.Context(), orchestrator.Decision{Upstream: upstream, Target: target, Jobs: jobs}))
+	ok(t, db.Apply(t.Context(), orchestrator.Decision{Upstream: upstream, Target: target, Rig: testRig.Digest, Jobs: jobs}))
 }
 
 func buildOf(n int, s suites.Status) orchestrator.Build {

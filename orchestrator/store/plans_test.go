@@ -17,7 +17,7 @@ func TestLine(t *testing.T) {
 	ctx := t.Context()
 	line(t, db, 4)
 	ok(t, db.AddUpdate(ctx, upstream, orchestrator.Update{New: []orchestrator.Commit{commitAt(5), commitAt(6)}}))
-	unresolved, err := db.Unresolved(ctx, upstream, target, 10)
+	unresolved, err := db.Unresolved(ctx, upstream, target, testRig.Salt, 10)
 	if err != nil || !cmp.Equal(unresolved, []string{hashOf(6), hashOf(5)}) {
 		t.Errorf("unresolved %v, %v", unresolved, err)
 	}
@@ -31,8 +31,8 @@ func TestLine(t *testing.T) {
 	if head, err := db.Head(ctx, upstream); err != nil || head != hashOf(105) {
 		t.Errorf("head %s, %v", head, err)
 	}
-	ok(t, db.SetInputs(ctx, target, map[string]string{hashOf(105): buildID(5), hashOf(5): buildID(5)}))
-	v, err := db.View(ctx, upstream, target)
+	ok(t, db.SetInputs(ctx, target, "salt", map[string]string{hashOf(105): buildID(5), hashOf(5): buildID(5)}))
+	v, err := db.View(ctx, upstream, target, testRig)
 	ok(t, err)
 	want := []orchestrator.Commit{commitAt(1), commitAt(2), commitAt(3), other5}
 	if diff := cmp.Diff(want, v.Line); diff != "" {
@@ -70,7 +70,7 @@ func TestViewCounts(t *testing.T) {
 	add(t, db, f.ID, "boot", suites.Failed)
 	ok(t, db.FinishRun(ctx, ended(f, suites.Failed), nil))
 
-	v, err := db.View(ctx, upstream, target)
+	v, err := db.View(ctx, upstream, target, testRig)
 	ok(t, err)
 	key := func(name string) orchestrator.TallyKey {
 		return orchestrator.TallyKey{Build: buildID(1), Machine: machine, Case: name}
@@ -82,13 +82,13 @@ func TestViewCounts(t *testing.T) {
 		t.Errorf("tallies (-want +got):\n%s", diff)
 	}
 	runs := map[orchestrator.RunKey]orchestrator.RunCounts{
-		{Build: buildID(1), Machine: machine, Suite: "smoke", Layer: suites.Smoke}: {Finished: 3, Broken: 1, Planned: 5},
+		{Build: buildID(1), Machine: machine, Suite: "smoke", Layer: suites.Smoke}: {Finished: 3, Broken: 1, Recent: 1, Planned: 5},
 	}
 	if diff := cmp.Diff(runs, v.Runs); diff != "" {
 		t.Errorf("runs (-want +got):\n%s", diff)
 	}
 	builds := map[string]orchestrator.Build{buildID(1): buildOf(1, suites.Passed), buildID(2): buildOf(2, suites.Failed)}
-	if diff := cmp.Diff(builds, v.Builds); diff != "" || len(v.BuildTries) != 0 {
+	if diff := cmp.Diff(builds, v.Builds); diff != "" || v.BuildTries[buildID(1)] != (orchestrator.Tries{Done: 1}) {
 		t.Errorf("tries %v, builds (-want +got):\n%s", v.BuildTries, diff)
 	}
 }
@@ -99,7 +99,7 @@ func TestApplyTwice(t *testing.T) {
 	line(t, db, 5)
 	built(t, db, 1, suites.Passed)
 	d := orchestrator.Decision{
-		Upstream: upstream, Target: target,
+		Upstream: upstream, Target: target, Rig: testRig.Digest,
 		Select: []orchestrator.Selection{{Commit: hashOf(1), Target: target, Reason: orchestrator.ByNewest}},
 		Jobs:   []orchestrator.Job{runJob(1, 1), runJob(1, 0)},
 		Verdicts: []orchestrator.Judgement{{TallyKey: orchestrator.TallyKey{Build: buildID(1), Case: "build"},
@@ -110,14 +110,14 @@ func TestApplyTwice(t *testing.T) {
 	db.Now = func() time.Time { return epoch.Add(time.Hour) }
 	d.Select[0].Reason = orchestrator.BySearch // the first reason stays
 	ok(t, db.Apply(ctx, d))
-	v, err := db.View(ctx, upstream, target)
+	v, err := db.View(ctx, upstream, target, testRig)
 	ok(t, err)
 	want := suspicion(1, 5)
 	want.ID, want.Opened = 1, epoch
 	if diff := cmp.Diff([]orchestrator.Regression{want}, v.Regressions); diff != "" {
 		t.Errorf("regressions (-want +got):\n%s", diff)
 	}
-	if !cmp.Equal(v.Selected, map[string]orchestrator.Reason{hashOf(1): orchestrator.ByNewest}) {
+	if !cmp.Equal(v.Selected, map[string]orchestrator.Selection{hashOf(1): {Commit: hashOf(1), Target: target, Reason: orchestrator.ByNewest}}) {
 		t.Errorf("selected %v", v.Selected)
 	}
 	jobs, err := db.OpenJobs(ctx)
@@ -155,7 +155,7 @@ func TestApplyIsAllOrNothing(t *testing.T) {
 			line(t, db, 3)
 			built(t, db, 1, suites.Passed)
 			d := orchestrator.Decision{
-				Upstream: upstream, Target: target,
+				Upstream: upstream, Target: target, Rig: testRig.Digest,
 				Select: []orchestrator.Selection{{Commit: hashOf(1), Target: target, Reason: orchestrator.ByHand}},
 				Jobs:   []orchestrator.Job{runJob(1, 0), runJob(1, 1)},
 				Verdicts: []orchestrator.Judgement{{TallyKey: orchestrator.TallyKey{Build: buildID(1), Case: "build"},
@@ -180,8 +180,8 @@ func TestRegressionLife(t *testing.T) {
 	line(t, db, 9)
 	apply := func(g orchestrator.Regression) []orchestrator.Regression {
 		t.Helper()
-		ok(t, db.Apply(t.Context(), orchestrator.Decision{Upstream: upstream, Target: target, Regressions: []orchestrator.Regression{g}}))
-		v, err := db.View(t.Context(), upstream, target)
+		ok(t, db.Apply(t.Context(), orchestrator.Decision{Upstream: upstream, Target: target, Rig: testRig.Digest, Regressions: []orchestrator.Regression{g}}))
+		v, err := db.View(t.Context(), upstream, target, testRig)
 		ok(t, err)
 		return v.Regressions
 	}

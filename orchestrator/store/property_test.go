@@ -135,7 +135,7 @@ func (d *disorder) compare() {
 			want[k] = n
 		}
 	}
-	v, err := d.db.View(d.t.Context(), upstream, d.jobs[0].Target)
+	v, err := d.db.View(d.t.Context(), upstream, d.jobs[0].Target, testRig)
 	if err != nil {
 		d.t.Fatal(err)
 	}

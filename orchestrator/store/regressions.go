@@ -20,7 +20,7 @@ func (db *DB) putRegression(ctx context.Context, tx *sql.Tx, g orchestrator.Regr
 	}
 	closed := old.ID != 0 && old.State != orchestrator.Suspected
 	switch {
-	case closed && (g.ID == 0 || g.State == orchestrator.Suspected):
+	case closed && (g.ID == 0 || g.State == orchestrator.Suspected || old.State == orchestrator.Fixed):
 		return nil
 	case g.ID == 0 && old.ID != 0 && g.Bad != old.Bad:
 		return nil // the stored one has a narrower range since, or soon will
@@ -29,18 +29,22 @@ func (db *DB) putRegression(ctx context.Context, tx *sql.Tx, g orchestrator.Regr
 	if old.ID == 0 {
 		return insertRegression(ctx, tx, g)
 	}
-	_, err = tx.ExecContext(ctx, `UPDATE regressions SET state = ?, good = ?, bad = ?, culprit = ?, confidence = ?,
+	g.Reason = bounded(g.Reason, maxReason)
+	if g.ID = old.ID; g == old {
+		return nil // most plans have no news of a regression
+	}
+	_, err = tx.ExecContext(ctx, `UPDATE regressions SET state = ?, good = ?, bad = ?, culprit = ?, fixed_by = ?, confidence = ?,
 		reason = ?, run = ?, opened = ?, closed = ? WHERE id = ?`,
-		string(g.State), g.Good, g.Bad, nullable(g.Culprit), g.Confidence, bounded(g.Reason, maxReason), nullable(g.Run),
+		string(g.State), g.Good, g.Bad, nullable(g.Culprit), nullable(g.FixedBy), g.Confidence, g.Reason, nullable(g.Run),
 		stamp(g.Opened), stamp(g.Closed), old.ID)
 	return err
 }
 
 func insertRegression(ctx context.Context, tx *sql.Tx, g orchestrator.Regression) error {
 	_, err := tx.ExecContext(ctx, `INSERT INTO regressions
-		(upstream, target, machine, case_name, state, good, bad, culprit, confidence, reason, run, opened, closed)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		g.Upstream, g.Target, g.Machine, g.Case, string(g.State), g.Good, g.Bad, nullable(g.Culprit), g.Confidence,
+		(upstream, target, machine, case_name, state, good, bad, culprit, fixed_by, confidence, reason, run, opened, closed)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		g.Upstream, g.Target, g.Machine, g.Case, string(g.State), g.Good, g.Bad, nullable(g.Culprit), nullable(g.FixedBy), g.Confidence,
 		bounded(g.Reason, maxReason), nullable(g.Run), stamp(g.Opened), stamp(g.Closed))
 	return err
 }
@@ -119,6 +123,27 @@ func (db *DB) Regressions(ctx context.Context, upstream string, onlyOpen bool, l
 		return err
 	})
 	return out, err
+}
+
+const unreportedQuery = `SELECT ` + regressionColumns + ` FROM regressions g
+	WHERE g.upstream = ? AND g.state IN ('open', 'located', 'ranged') AND g.state <> g.reported ORDER BY g.id LIMIT ?`
+
+// Unreported lists an upstream's regressions whose state nobody was told of yet,
+// oldest first.
+func (db *DB) Unreported(ctx context.Context, upstream string) (out []orchestrator.Regression, err error) {
+	err = db.read(ctx, "unreported regressions", func(tx *sql.Tx) error {
+		out, err = list(ctx, tx, scanRegression, unreportedQuery, upstream, maxRows)
+		return err
+	})
+	return out, err
+}
+
+// Reported stores that somebody was told of a regression in a state.
+func (db *DB) Reported(ctx context.Context, id int64, state orchestrator.RegressionState) error {
+	return db.write(ctx, fmt.Sprintf("report regression %d", id), func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `UPDATE regressions SET reported = ? WHERE id = ?`, string(state), id)
+		return err
+	})
 }
 
 // Regression reads one regression.

@@ -20,13 +20,13 @@ func populate(t testing.TB, db *DB, n, results int) {
 	t.Helper()
 	line(t, db, n)
 	_, err := db.w.Exec(fmt.Sprintf(`
-		INSERT INTO selections SELECT upstream, 'amd64', hash, 'every', 1 FROM commits;
-		INSERT INTO builds SELECT i.build, i.target, i.commit_hash, 'passed', '', 'sha256:1', 'freebsd', 'logs/x.log', 1, 1, 0 FROM inputs i;
+		INSERT INTO selections SELECT upstream, 'amd64', hash, '0123456789ab', 'every', 0, 1 FROM commits;
+		INSERT INTO builds SELECT i.build, i.target, i.commit_hash, 'passed', '', 'sha256:1', 'freebsd', 'logs/x.log', 1, 1 FROM inputs i;
 		INSERT INTO jobs (id, payload, created, done_at) SELECT 'build-' || i.build,
 			json_object('id', 'build-' || i.build, 'kind', 'build', 'commit', i.commit_hash, 'target', i.target, 'build', i.build), 1, 2 FROM inputs i;
 		INSERT INTO jobs (id, payload, created, done_at) SELECT 'run-' || i.build || '-' || k.value,
 			json_object('id', 'run-' || i.build || '-' || k.value, 'kind', 'run', 'commit', i.commit_hash, 'target', i.target,
-				'build', i.build, 'machine', 'small', 'suite', 'smoke', 'layer', 'smoke', 'repeat', k.value), 1, 2
+				'build', i.build, 'machine', 'small', 'suite', 'smoke', 'layer', 'smoke', 'rig', '0123456789ab', 'repeat', k.value), 1, 2
 			FROM inputs i, json_each('[0,1,2,3]') k;
 		INSERT INTO runs (id, job, attempt, state, status, host, started, finished, passed)
 			SELECT printf('%%012x', seq * 7919), id, 1, 'finished', 'passed', 'lab1', seq, seq + 1, %[1]d FROM jobs WHERE kind = 'run';
@@ -45,12 +45,14 @@ func TestQueryPlans(t *testing.T) {
 		args  int
 	}{
 		"head":            {headQuery, 1},
-		"unresolved":      {unresolvedQuery, 3},
-		"line":            {lineQuery, 2},
+		"unresolved":      {unresolvedQuery, 4},
+		"line":            {lineQuery, 3},
 		"selected":        {selectedQuery, 2},
 		"target builds":   {targetBuildsQuery, 1},
-		"tallies":         {talliesQuery, 1},
-		"run counts":      {runCountsQuery, 1},
+		"tallies":         {talliesQuery, 2},
+		"run counts":      {runCountsQuery, 4},
+		"build tries":     {triesQuery, 3},
+		"unreported":      {unreportedQuery, 2},
 		"open jobs":       {openJobsQuery, 0},
 		"evidence":        {evidenceQuery, 3},
 		"tally":           {tallyQuery, 3},
@@ -134,7 +136,7 @@ func TestReadersDuringWrites(t *testing.T) {
 					return
 				default:
 				}
-				v, err := db.View(t.Context(), upstream, target)
+				v, err := db.View(t.Context(), upstream, target, testRig)
 				if err != nil {
 					t.Error(err)
 					return
@@ -182,7 +184,7 @@ func TestDamageInside(t *testing.T) {
 		t.Errorf("check found %v, %v", found, err)
 	}
 	db = openedAt(t, path)
-	if _, err := db.View(t.Context(), upstream, target); err == nil || !strings.Contains(err.Error(), "run `headwatch fsck`") {
+	if _, err := db.View(t.Context(), upstream, target, testRig); err == nil || !strings.Contains(err.Error(), "run `headwatch fsck`") {
 		t.Errorf("reading damaged pages: %v", err)
 	}
 }
@@ -191,7 +193,7 @@ func BenchmarkView(b *testing.B) {
 	db := opened(b)
 	populate(b, db, 5000, 8)
 	for b.Loop() {
-		v, err := db.View(b.Context(), upstream, target)
+		v, err := db.View(b.Context(), upstream, target, testRig)
 		if err != nil || len(v.Line) != 5000 || len(v.Tallies) != 40000 {
 			b.Fatal(len(v.Line), len(v.Tallies), err)
 		}

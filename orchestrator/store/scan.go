@@ -173,9 +173,9 @@ func scanRun(r row) (n orchestrator.Run, err error) {
 }
 
 const regressionColumns = `g.id, g.upstream, g.target, g.machine, g.case_name, g.state, g.good, g.bad,
-	coalesce(g.culprit, ''), g.confidence, g.reason, coalesce(g.run, ''), g.opened, g.closed`
+	coalesce(g.culprit, ''), coalesce(g.fixed_by, ''), g.confidence, g.reason, coalesce(g.run, ''), g.opened, g.closed`
 
 func scanRegression(r row) (g orchestrator.Regression, err error) {
 	return g, r.Scan(&g.ID, &g.Upstream, &g.Target, &g.Machine, &g.Case, &g.State, &g.Good, &g.Bad,
-		&g.Culprit, &g.Confidence, &g.Reason, &g.Run, moment{&g.Opened}, moment{&g.Closed})
+		&g.Culprit, &g.FixedBy, &g.Confidence, &g.Reason, &g.Run, moment{&g.Opened}, moment{&g.Closed})
 }

@@ -23,21 +23,25 @@ CREATE INDEX commits_by_hash ON commits (hash);
 
 CREATE TABLE inputs (
     target      TEXT NOT NULL CONSTRAINT target_is_named CHECK (target <> ''),
+    salt        TEXT NOT NULL,
     commit_hash TEXT NOT NULL CONSTRAINT inputs_have_a_commit CHECK (commit_hash <> ''),
     build       TEXT NOT NULL CONSTRAINT inputs_have_a_digest CHECK (build <> ''),
-    PRIMARY KEY (target, commit_hash)
+    set_at      INTEGER NOT NULL,
+    PRIMARY KEY (target, salt, commit_hash)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX inputs_by_commit ON inputs (commit_hash, target, build);
+CREATE INDEX inputs_by_commit ON inputs (commit_hash, target, build, set_at);
 CREATE INDEX inputs_by_build ON inputs (build, commit_hash);
 
 CREATE TABLE selections (
     upstream    TEXT NOT NULL,
     target      TEXT NOT NULL CONSTRAINT target_is_named CHECK (target <> ''),
     commit_hash TEXT NOT NULL,
-    reason      TEXT NOT NULL CONSTRAINT reason_is_a_word CHECK (reason IN ('newest', 'every', 'search', 'hand')),
+    rig         TEXT NOT NULL,
+    reason      TEXT NOT NULL CONSTRAINT reason_is_a_word CHECK (reason IN ('newest', 'every', 'search', 'baseline', 'hand')),
+    upto        INTEGER NOT NULL CONSTRAINT upto_is_a_layer CHECK (upto BETWEEN 0 AND 4),
     selected_at INTEGER NOT NULL,
-    PRIMARY KEY (upstream, target, commit_hash),
+    PRIMARY KEY (upstream, target, commit_hash, rig),
     FOREIGN KEY (upstream, commit_hash) REFERENCES commits (upstream, hash)
 ) STRICT, WITHOUT ROWID;
 
@@ -54,15 +58,18 @@ CREATE TABLE jobs (
     machine  TEXT NOT NULL GENERATED ALWAYS AS (coalesce(payload ->> 'machine', '')) STORED,
     suite    TEXT NOT NULL GENERATED ALWAYS AS (coalesce(payload ->> 'suite', '')) STORED,
     layer    TEXT NOT NULL GENERATED ALWAYS AS (coalesce(payload ->> 'layer', '')) STORED,
+    rig      TEXT NOT NULL GENERATED ALWAYS AS (coalesce(payload ->> 'rig', '')) STORED,
     created  INTEGER NOT NULL,
     attempts INTEGER NOT NULL DEFAULT 0 CONSTRAINT attempts_are_counted CHECK (attempts >= 0),
     done_at  INTEGER,
+    dropped  INTEGER NOT NULL DEFAULT 0 CONSTRAINT dropped_is_0_or_1 CHECK (dropped IN (0, 1)),
+    CONSTRAINT a_dropped_job_is_done CHECK (dropped = 0 OR done_at IS NOT NULL),
     CONSTRAINT run_says_what_runs CHECK (kind = 'build'
         OR (machine <> '' AND suite <> '' AND layer IN ('smoke', 'functional', 'stress', 'soak')))
 ) STRICT;
 
 CREATE INDEX jobs_open ON jobs (seq) WHERE done_at IS NULL;
-CREATE INDEX jobs_of_target ON jobs (target, kind, build, machine, suite, layer, id);
+CREATE INDEX jobs_of_target ON jobs (target, kind, rig, build, machine, suite, layer, id, dropped, done_at);
 CREATE INDEX jobs_of_build ON jobs (build, kind, machine, suite, id, done_at);
 
 CREATE TABLE builds (
@@ -76,7 +83,6 @@ CREATE TABLE builds (
     log         TEXT NOT NULL,
     duration    INTEGER NOT NULL CONSTRAINT duration_is_not_negative CHECK (duration >= 0),
     finished    INTEGER NOT NULL,
-    tries       INTEGER NOT NULL CONSTRAINT broken_builds_are_counted CHECK (tries >= (status = 'broken')),
     CONSTRAINT only_a_passed_build_has_an_image CHECK ((status = 'passed') = (image <> ''))
 ) STRICT, WITHOUT ROWID;
 
@@ -164,17 +170,20 @@ CREATE TABLE regressions (
     target     TEXT NOT NULL CONSTRAINT target_is_named CHECK (target <> ''),
     machine    TEXT NOT NULL,
     case_name  TEXT NOT NULL CONSTRAINT case_is_named CHECK (case_name <> ''),
-    state      TEXT NOT NULL CONSTRAINT state_is_a_word CHECK (state IN ('open', 'located', 'ranged', 'withdrawn')),
+    state      TEXT NOT NULL CONSTRAINT state_is_a_word CHECK (state IN ('open', 'located', 'ranged', 'fixed', 'withdrawn')),
     good       TEXT NOT NULL,
     bad        TEXT NOT NULL,
     culprit    TEXT,
+    fixed_by   TEXT,
     confidence REAL NOT NULL CONSTRAINT confidence_is_a_probability CHECK (confidence BETWEEN 0 AND 1),
     reason     TEXT NOT NULL,
     run        TEXT REFERENCES runs (id),
     opened     INTEGER NOT NULL,
     closed     INTEGER,
+    reported   TEXT NOT NULL DEFAULT '',
     FOREIGN KEY (upstream, bad) REFERENCES commits (upstream, hash),
     CONSTRAINT a_located_regression_has_a_culprit CHECK (state <> 'located' OR culprit IS NOT NULL),
+    CONSTRAINT a_fixed_regression_says_where CHECK ((state = 'fixed') = (fixed_by IS NOT NULL)),
     CONSTRAINT only_an_open_regression_has_no_end CHECK ((state = 'open') = (closed IS NULL))
 ) STRICT;
 
