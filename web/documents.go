@@ -97,7 +97,7 @@ func (s *site) regressions(ctx context.Context) ([]api.Regression, error) {
 func (s *site) regression(ctx context.Context, r orchestrator.Regression) (api.Regression, error) {
 	d := api.Regression{
 		ID: r.ID, Upstream: r.Upstream, Target: r.Target, Machine: r.Machine, Case: r.Case, State: string(r.State),
-		Good: r.Good, Bad: r.Bad, Culprit: r.Culprit, Confidence: r.Confidence, Reason: r.Reason, Run: r.Run,
+		Good: r.Good, Bad: r.Bad, Culprit: r.Culprit, FixedBy: r.FixedBy, Confidence: r.Confidence, Reason: r.Reason, Run: r.Run,
 		Opened: r.Opened.UTC(), Closed: r.Closed.UTC(),
 	}
 	if r.Culprit == "" {
@@ -115,7 +115,7 @@ func regressionRank(r api.Regression) int {
 	switch orchestrator.RegressionState(r.State) {
 	case orchestrator.Suspected:
 		return 0
-	case orchestrator.Withdrawn:
+	case orchestrator.Fixed, orchestrator.Withdrawn:
 		return 2
 	}
 	return 1

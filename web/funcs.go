@@ -54,7 +54,7 @@ func short(hash string) string {
 // symbol stands beside the colour of a state, for those who do not see it.
 func symbol(state string) string {
 	switch state {
-	case "passed", "located":
+	case "passed", "located", "fixed":
 		return "✓"
 	case "failed":
 		return "✗"

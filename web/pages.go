@@ -176,7 +176,10 @@ func (s *site) count(ctx context.Context, reg orchestrator.Regression, e *eviden
 		if err != nil {
 			return err
 		}
-		e.Counts = api.Counts{Passed: n.Passed, Failed: n.Failed, Broken: n.Broken, Skipped: n.Skipped}
+		// A commit has a build for each rig: the one that told most is the evidence.
+		if n.Passed+n.Failed >= e.Counts.Passed+e.Counts.Failed {
+			e.Counts = api.Counts{Passed: n.Passed, Failed: n.Failed, Broken: n.Broken, Skipped: n.Skipped}
+		}
 	}
 	return nil
 }

@@ -63,7 +63,7 @@ func regressionLine(g api.Regression) string {
 		if g.Good == "" {
 			return fmt.Sprintf("%s: %s bad at the first look, %s%s", where, g.Case, short(g.Bad), because(g.Reason))
 		}
-		return fmt.Sprintf("%s: %s broken between %s and %s; nothing between can be tested%s", where, g.Case, short(g.Good), short(g.Bad), because(g.Reason))
+		return fmt.Sprintf("%s: %s broken between %s and %s; what lies between cannot be told apart%s", where, g.Case, short(g.Good), short(g.Bad), because(g.Reason))
 	}
 	return fmt.Sprintf("%s: %s good at %s, bad at %s; the search goes on%s", where, g.Case, short(g.Good), short(g.Bad), because(g.Reason))
 }
@@ -72,7 +72,7 @@ func regressionLine(g api.Regression) string {
 func regressionDoc(ctx context.Context, r *rigging, g orchestrator.Regression) (api.Regression, error) {
 	d := api.Regression{
 		ID: g.ID, Upstream: g.Upstream, Target: g.Target, Machine: g.Machine, Case: g.Case, State: string(g.State),
-		Good: g.Good, Bad: g.Bad, Culprit: g.Culprit, Confidence: g.Confidence, Reason: g.Reason, Run: g.Run,
+		Good: g.Good, Bad: g.Bad, Culprit: g.Culprit, FixedBy: g.FixedBy, Confidence: g.Confidence, Reason: g.Reason, Run: g.Run,
 		Opened: g.Opened.UTC(), Closed: g.Closed.UTC(),
 	}
 	if g.Culprit == "" {

@@ -180,12 +180,13 @@ type Regression struct {
 	Target         string    `json:"target"`
 	Machine        string    `json:"machine,omitempty"`
 	Case           string    `json:"case"`
-	State          string    `json:"state"` // open, located, ranged or withdrawn
+	State          string    `json:"state"` // open, located, ranged, fixed or withdrawn
 	Good           string    `json:"good"`
 	Bad            string    `json:"bad"`
 	Culprit        string    `json:"culprit,omitempty"`
 	CulpritSubject string    `json:"culprit_subject,omitempty"`
 	CulpritAuthor  string    `json:"culprit_author,omitempty"`
+	FixedBy        string    `json:"fixed_by,omitempty"` // oldest newer commit known good
 	Confidence     float64   `json:"confidence"` // 0 until located
 	Reason         string    `json:"reason,omitempty"`
 	Run            string    `json:"run,omitempty"`
