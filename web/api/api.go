@@ -187,7 +187,7 @@ type Regression struct {
 	CulpritSubject string    `json:"culprit_subject,omitempty"`
 	CulpritAuthor  string    `json:"culprit_author,omitempty"`
 	FixedBy        string    `json:"fixed_by,omitempty"` // oldest newer commit known good
-	Confidence     float64   `json:"confidence"` // 0 until located
+	Confidence     float64   `json:"confidence"`         // 0 until located
 	Reason         string    `json:"reason,omitempty"`
 	Run            string    `json:"run,omitempty"`
 	Opened         time.Time `json:"opened,omitzero"`
