@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/headwatch/headwatch/orchestrator"
-	"github.com/headwatch/headwatch/suites"
 	"github.com/headwatch/headwatch/web/api"
 )
 
@@ -90,11 +89,6 @@ func (a *app) nightly(ctx context.Context, upstreams []string) error {
 	if passErr != nil {
 		rep.RigErrors = append(rep.RigErrors, passErr.Error())
 	}
-	stale, err := r.untested(ctx, upstreams, &tally)
-	if err != nil {
-		return rig(err)
-	}
-	rep.RigErrors = append(rep.RigErrors, stale...)
 	untold, err := r.untold(ctx, upstreams)
 	if err != nil {
 		return rig(err)
@@ -127,35 +121,6 @@ func (r *rigging) untold(ctx context.Context, upstreams []string) ([]orchestrato
 		}
 		out = append(out, list...)
 	}
-	return out, nil
-}
-
-// untested lists what the rig broke at the upstreams' heads in an earlier pass and
-// gave up on: a head that nobody tested is not a night when all is well.
-func (r *rigging) untested(ctx context.Context, upstreams []string, now *eventTally) ([]string, error) {
-	var out []string
-	for _, u := range upstreams {
-		head, err := r.db.Head(ctx, u)
-		if err != nil {
-			return nil, err
-		}
-		for _, t := range r.conductor.Targets(u) {
-			v, err := r.conductor.View(ctx, u, t)
-			if err != nil {
-				continue // a target that cannot be built here is in the pass's errors
-			}
-			build := v.Inputs[head]
-			if b := v.Builds[build]; b.Status == suites.Broken && !now.broke(orchestrator.EventBuild, head) {
-				out = append(out, fmt.Sprintf("%s at %s was not built, it broke %d times%s", t.Name, short(head), v.BuildTries[build].Broken, because(b.Reason)))
-			}
-			for key, n := range v.Runs {
-				if key.Build == build && n.Broken > 0 && n.Broken == n.Finished && !now.broke(orchestrator.EventRun, head) {
-					out = append(out, fmt.Sprintf("%s at %s on %s was not tested, suite %s broke %d times", t.Name, short(head), key.Machine, key.Suite, n.Broken))
-				}
-			}
-		}
-	}
-	slices.Sort(out)
 	return out, nil
 }
 

@@ -128,14 +128,6 @@ func (t *eventTally) count(e orchestrator.Event) {
 func (t *eventTally) builds() int { t.mu.Lock(); defer t.mu.Unlock(); return t.build }
 func (t *eventTally) runs() int   { t.mu.Lock(); defer t.mu.Unlock(); return t.run }
 
-// broke tells whether infra errors of a commit's builds or runs were seen.
-func (t *eventTally) broke(kind orchestrator.EventKind, commit string) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	_, ok := t.rig[rigKey{kind, commit}]
-	return ok
-}
-
 // rigErrors lists the last infra error of each commit's builds and runs.
 func (t *eventTally) rigErrors() []string {
 	t.mu.Lock()
