@@ -92,16 +92,16 @@ func (w *Worker) makeImage(ctx context.Context, j Job, target pipeline.Target) B
 		return broken(err)
 	}
 	defer log.Close()
-	img, err := w.Builder.Build(ctx, r, tree, log)
+	img, err := w.Builder.Build(ctx, r, runners.Tree{Dir: tree, Clean: j.Clean}, log)
 	if bad, ok := errors.AsType[*runners.BuildError](err); ok {
-		return Build{Status: suites.Failed, Reason: bad.Reason, Log: logName}
+		return Build{Status: suites.Failed, Reason: bad.Reason, Log: logName, Incremental: bad.Incremental}
 	}
 	if err != nil {
 		b := broken(err)
 		b.Log = logName
 		return b
 	}
-	return Build{Status: suites.Passed, Image: img.ID, Log: logName}
+	return Build{Status: suites.Passed, Image: img.ID, Log: logName, Incremental: img.Incremental}
 }
 
 // exportPresent writes the paths that the commit has, the keys of ids. A commit

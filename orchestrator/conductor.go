@@ -190,6 +190,7 @@ func (c *Conductor) Plan(ctx context.Context, upstream string) error {
 		if err != nil {
 			return err
 		}
+		v = v.Merged()
 		d := c.Planner.Plan(v)
 		if err := c.describe(ctx, v, d.Regressions); err != nil {
 			return err

@@ -95,10 +95,23 @@ const (
 
 // confirmation looks at the counts of a culprit and its parent.
 func (p Planner) confirmation(v View, s series, r Regression) proof {
+	clean := true
+	for _, c := range []string{r.Good, r.Bad} {
+		id := v.Inputs[c]
+		if !v.Builds[id].Incremental {
+			continue
+		}
+		if clean = false; v.BuildTries[id].Clean >= buildTries {
+			return exhausted
+		}
+	}
 	if s.name == CaseBuild {
+		if !clean {
+			return unproven
+		}
 		return confirmed // compilers do not flake
 	}
-	enough := r.Confidence >= accuseAt
+	enough := clean && r.Confidence >= accuseAt
 	for _, c := range []string{r.Good, r.Bad} {
 		build := v.Inputs[c]
 		n := v.Tallies[TallyKey{Build: build, Machine: s.machine, Case: s.name}]
@@ -108,6 +121,9 @@ func (p Planner) confirmation(v View, s series, r Regression) proof {
 	}
 	if enough {
 		return confirmed
+	}
+	if !clean {
+		return unproven
 	}
 	for _, c := range []string{r.Good, r.Bad} {
 		if p.runsLeft(v, s, v.Inputs[c]) {

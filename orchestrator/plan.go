@@ -59,6 +59,7 @@ func (p Planner) Plan(v View) Decision {
 		d.Select = append(d.Select, unselected(v)...)
 	}
 	confirm := toConfirm(v, d.Regressions)
+	d.Jobs = cleanBuilds(v, d.Regressions)
 	for _, w := range wantedBuilds(v, d.Select) {
 		b, built := v.Builds[w.build]
 		if !built || b.Status != suites.Passed {
@@ -239,6 +240,30 @@ func (p Planner) newRuns(v View, commit string, b Build, key RunKey, want int) [
 func seedOf(id string) uint64 {
 	sum := sha256.Sum256([]byte(id))
 	return binary.BigEndian.Uint64(sum[:8]) >> 1 // fits SQLite's signed integers
+}
+
+// cleanBuilds asks for clean builds of the ends of a range that is down to one
+// step: what objects of earlier builds decided accuses nobody.
+func cleanBuilds(v View, regs []Regression) []Job {
+	at := places(v.Line)
+	asked := map[string]bool{}
+	var jobs []Job
+	for _, r := range regs {
+		if r.State != Suspected || at[r.Bad] != at[r.Good]+1 {
+			continue
+		}
+		for _, c := range []string{r.Good, r.Bad} {
+			id := v.Inputs[c]
+			if !v.Builds[id].Incremental || v.BuildTries[id].Clean >= buildTries || asked[id] {
+				continue
+			}
+			asked[id] = true
+			j := buildJob(v, c, id)
+			j.ID, j.Clean = "clean-"+j.ID, true
+			jobs = append(jobs, j)
+		}
+	}
+	return jobs
 }
 
 func buildJob(v View, commit, build string) Job {

@@ -22,10 +22,14 @@ type world struct {
 	planner Planner
 	outcome func(build string, r *rand.Rand) suites.Status       // of the build
 	result  func(build, name string, r *rand.Rand) suites.Status // of a case in a run
+	image   func(build string) string                            // that a build makes
 	rand    *rand.Rand
-	builds  int
-	runs    int
-	done    map[string]bool
+
+	incremental bool            // builds use objects of earlier ones, unless asked not to
+	clean       map[string]bool // builds of which a clean one was made
+	builds      int
+	runs        int
+	done        map[string]bool
 }
 
 const (
@@ -51,6 +55,8 @@ func newWorld(builds ...string) *world {
 		},
 		outcome: func(string, *rand.Rand) suites.Status { return suites.Passed },
 		result:  func(string, string, *rand.Rand) suites.Status { return suites.Passed },
+		image:   func(build string) string { return "sha256:" + build },
+		clean:   map[string]bool{},
 		rand:    rand.New(rand.NewPCG(1, 2)),
 		done:    map[string]bool{},
 	}
@@ -96,7 +102,7 @@ func (w *world) settle(t interface{ Fatalf(string, ...any) }) {
 
 // step plans once and carries out the plan; false when nothing was left to do.
 func (w *world) step() bool {
-	d := w.planner.Plan(w.view)
+	d := w.planner.Plan(w.view.Merged())
 	worked := w.apply(d)
 	for _, j := range d.Jobs {
 		if w.done[j.ID] {
@@ -133,9 +139,17 @@ func (w *world) apply(d Decision) (news bool) {
 func (w *world) carryOut(j Job) {
 	if j.Kind == BuildJob {
 		w.builds++
-		b := Build{ID: j.Build, Target: j.Target, Status: w.outcome(j.Build, w.rand), Image: "sha256:" + j.Build}
+		before := w.image(j.Build)
+		w.clean[j.Build] = w.clean[j.Build] || j.Clean
+		b := Build{ID: j.Build, Target: j.Target, Status: w.outcome(j.Build, w.rand), Image: w.image(j.Build), Incremental: w.incremental && !j.Clean}
+		if b.Image != before {
+			w.forget(j.Build)
+		}
 		n := w.view.BuildTries[j.Build]
 		n.Done++
+		if j.Clean {
+			n.Clean++
+		}
 		if b.Status == suites.Broken {
 			n.Broken++
 		}
@@ -180,6 +194,21 @@ func (w *world) carryOut(j Job) {
 		n.Recent++
 	}
 	w.view.Runs[key] = n
+}
+
+// forget is what the store does with the evidence about an image that a build no
+// longer has.
+func (w *world) forget(build string) {
+	for k := range w.view.Tallies {
+		if k.Build == build {
+			delete(w.view.Tallies, k)
+		}
+	}
+	for k, n := range w.view.Runs {
+		if k.Build == build {
+			w.view.Runs[k] = RunCounts{Dropped: n.Planned + n.Dropped}
+		}
+	}
 }
 
 func failFrom(culprit int, name string) func(string, string, *rand.Rand) suites.Status {

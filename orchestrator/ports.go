@@ -159,12 +159,14 @@ type RunKey struct {
 
 // RunCounts counts the runs of one suite. Planned includes those under way and
 // queued, Recent are the broken ones since the commit was last selected. Dropped
-// jobs never ran; with Planned they make the next repeat's number.
+// jobs never ran, or on another image; with Planned they make the next repeat's
+// number.
 type RunCounts struct{ Finished, Broken, Recent, Planned, Dropped int }
 
-// Tries counts the jobs of one build: those that are done, whose number is the
-// next job's, and those that the rig broke since its commit was last selected.
-type Tries struct{ Done, Broken int }
+// Tries counts the jobs of one build that are done: all, whose number is the next
+// job's, those that the rig broke since its commit was last selected, and those
+// that asked for a clean build.
+type Tries struct{ Done, Broken, Clean int }
 
 // Decision is what planning decided. Everything in it is idempotent.
 type Decision struct {

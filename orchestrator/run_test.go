@@ -32,7 +32,7 @@ func (f *fakeRig) Inputs(context.Context, runners.Recipe) ([]string, string, err
 	return nil, "", nil
 }
 
-func (f *fakeRig) Build(context.Context, runners.Recipe, string, io.Writer) (runners.Image, error) {
+func (f *fakeRig) Build(context.Context, runners.Recipe, runners.Tree, io.Writer) (runners.Image, error) {
 	return runners.Image{}, errors.New("not asked for")
 }
 

@@ -61,16 +61,19 @@ func wider(a, b suites.Layer) suites.Layer {
 // Build is a target made from a commit, identified by the digest of its inputs:
 // commits with equal inputs share a build.
 type Build struct {
-	ID       string // hex digest of the inputs
-	Target   string
-	Commit   string        // the commit that it was first made from
-	Status   suites.Status // Passed, Failed (source at fault), Broken (rig's fault)
-	Reason   string
-	Image    string // image id; empty unless Passed
-	OS       string
-	Log      string // path of the kept log below the state directory
-	Duration time.Duration
-	Finished time.Time
+	ID     string // hex digest of the inputs
+	Target string
+	Commit string        // the commit that it was first made from
+	Status suites.Status // Passed, Failed (source at fault), Broken (rig's fault)
+	Reason string
+	Image  string // image id; empty unless Passed
+	OS     string
+	// Incremental says that objects of earlier builds were used. Nobody is accused
+	// by such a build alone: a clean one replaces it.
+	Incremental bool
+	Log         string // path of the kept log below the state directory
+	Duration    time.Duration
+	Finished    time.Time
 }
 
 // JobKind says what a job does. The zero value is invalid.
@@ -90,7 +93,8 @@ type Job struct {
 	Upstream string  `json:"upstream"`
 	Commit   string  `json:"commit"` // the commit to build from, or that the run is about
 	Target   string  `json:"target"`
-	Build    string  `json:"build"` // inputs digest
+	Build    string  `json:"build"`           // inputs digest
+	Clean    bool    `json:"clean,omitempty"` // for builds: use no objects of earlier ones
 	// The rest is for runs.
 	Image   string            `json:"image,omitempty"`
 	Machine string            `json:"machine,omitempty"` // name in the pipeline

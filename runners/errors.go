@@ -12,7 +12,8 @@ var ErrNoImage = errors.New("not in the image store")
 // BuildError says that the source does not build: the commit is bad for the
 // case "build" and untestable for every other.
 type BuildError struct {
-	Reason string // the first error, with its file and line
+	Reason      string // the first error, with its file and line
+	Incremental bool   // objects of earlier builds were used: a clean build may say otherwise
 }
 
 func (e *BuildError) Error() string { return e.Reason }

@@ -35,12 +35,18 @@ type Builder interface {
 	// salt that covers everything else (recipe, kernel package, agent, version of
 	// the builder). The digest of both identifies a build.
 	Inputs(ctx context.Context, r Recipe) (paths []string, salt string, err error)
-	// Build makes an image from the tree exported at dir (only the paths that
-	// Inputs named) and stores it. A *BuildError says that the source is at
-	// fault; any other error is the rig's. What the tools print goes to log.
-	Build(ctx context.Context, r Recipe, dir string, log io.Writer) (Image, error)
+	// Build makes an image from a tree and stores it. A *BuildError says that the
+	// source is at fault; any other error is the rig's. What the tools print goes
+	// to log.
+	Build(ctx context.Context, r Recipe, t Tree, log io.Writer) (Image, error)
 	// Open verifies an image's artifacts and lays them out in dir.
 	Open(ctx context.Context, id string, dir string) (Bootable, error)
+}
+
+// Tree is what a build reads of a commit.
+type Tree struct {
+	Dir   string // holds the paths that Inputs named, as exported; empty: none of them
+	Clean bool   // use no objects of earlier builds
 }
 
 // Image is a bootable result of a build.
@@ -49,6 +55,9 @@ type Image struct {
 	OS   string
 	Arch string
 	Size int64 // bytes of all artifacts, uncompressed
+	// Incremental says that the build which stored it used objects of earlier
+	// ones. It is no property of the image: a clean build should make the same.
+	Incremental bool
 }
 
 // Bootable is an image laid out in a folder, ready for a Runner.

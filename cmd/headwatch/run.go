@@ -204,7 +204,7 @@ func (b *workbench) build(ctx context.Context, target string) (string, error) {
 		return "", err
 	}
 	var log strings.Builder
-	img, err := b.builder.Build(ctx, orchestrator.Recipe(b.file.Targets[target]), tree, &log)
+	img, err := b.builder.Build(ctx, orchestrator.Recipe(b.file.Targets[target]), runners.Tree{Dir: tree}, &log)
 	return img.ID, err
 }
 

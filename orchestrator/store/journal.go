@@ -48,7 +48,8 @@ func (db *DB) BeginBuild(ctx context.Context, j orchestrator.Job) (attempt int, 
 }
 
 // FinishBuild stores a build and ends its job. A build that passed or failed
-// stays so; a broken one is replaced by a later outcome. For a job that is done
+// stays so; a broken one is replaced by a later outcome, and an incremental one by
+// that of a clean build. For a job that is done
 // it returns nil when b is the outcome that is stored, else ErrJobDone.
 func (db *DB) FinishBuild(ctx context.Context, j orchestrator.Job, b orchestrator.Build) error {
 	return db.write(ctx, "finish job "+j.ID, func(tx *sql.Tx) error {
@@ -69,7 +70,8 @@ func (db *DB) FinishBuild(ctx context.Context, j orchestrator.Job, b orchestrato
 		if err != nil {
 			return err
 		}
-		if !found || stored.Status == suites.Broken {
+		proven := stored.Incremental && j.Clean && b.Status != suites.Broken
+		if !found || stored.Status == suites.Broken || proven {
 			if err := putBuild(ctx, tx, b); err != nil {
 				return err
 			}
@@ -96,12 +98,12 @@ func putBuild(ctx context.Context, tx *sql.Tx, b orchestrator.Build) error {
 		return err
 	}
 	_, err = tx.ExecContext(ctx, `INSERT INTO builds
-		(id, target, commit_hash, status, reason, image, os, log, duration, finished)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		(id, target, commit_hash, status, reason, image, os, incremental, log, duration, finished)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (id) DO UPDATE SET commit_hash = excluded.commit_hash, status = excluded.status,
-			reason = excluded.reason, image = excluded.image, os = excluded.os, log = excluded.log,
+			reason = excluded.reason, image = excluded.image, os = excluded.os, incremental = excluded.incremental, log = excluded.log,
 			duration = excluded.duration, finished = excluded.finished`,
-		b.ID, b.Target, b.Commit, string(status), bounded(b.Reason, maxReason), b.Image, b.OS, b.Log,
+		b.ID, b.Target, b.Commit, string(status), bounded(b.Reason, maxReason), b.Image, b.OS, b.Incremental, b.Log,
 		max(0, b.Duration).Microseconds(), stamp(b.Finished))
 	return err
 }

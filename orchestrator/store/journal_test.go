@@ -192,3 +192,45 @@ func TestForeignTextIsBounded(t *testing.T) {
 		t.Errorf("kept %d crashes, %v", len(kept), err)
 	}
 }
+
+// A clean build's outcome replaces an incremental one, and what ran on the image
+// of before counts no more. Nothing else replaces a build.
+func TestACleanBuildReplacesAnIncrementalOne(t *testing.T) {
+	db := opened(t)
+	ctx := t.Context()
+	line(t, db, 1)
+	plan(t, db, buildJob(1, 0))
+	incremental := buildOf(1, suites.Passed)
+	incremental.Incremental = true
+	ok(t, db.FinishBuild(ctx, buildJob(1, 0), incremental))
+	ran(t, db, 1, 0, map[string]suites.Status{"smoke/a": suites.Failed})
+	key := orchestrator.RunKey{Build: buildID(1), Machine: machine, Suite: "smoke", Layer: suites.Smoke}
+	clean := func(image string) orchestrator.View {
+		t.Helper()
+		j := buildJob(1, 1)
+		j.ID, j.Clean = "clean-"+image, true
+		b := buildOf(1, suites.Passed)
+		b.Image = image
+		plan(t, db, j)
+		ok(t, db.FinishBuild(ctx, j, b))
+		v, err := db.View(ctx, upstream, target, testRig)
+		ok(t, err)
+		return v
+	}
+	v := clean(imageOf(2))
+	if b := v.Builds[buildID(1)]; b.Incremental || b.Image != imageOf(2) {
+		t.Errorf("after a clean build: %+v", b)
+	}
+	if len(v.Tallies) != 0 || v.Runs[key] != (orchestrator.RunCounts{Dropped: 1}) {
+		t.Errorf("evidence about the old image counts: %v, %v", v.Tallies, v.Runs)
+	}
+	if got := v.BuildTries[buildID(1)]; got != (orchestrator.Tries{Done: 2, Clean: 1}) {
+		t.Errorf("tries %+v", got)
+	}
+	if b := clean(imageOf(3)).Builds[buildID(1)]; b.Image != imageOf(2) {
+		t.Errorf("a second clean build replaced the first: %+v", b)
+	}
+	if found, err := db.Check(ctx); err != nil || len(found) > 0 {
+		t.Errorf("check %v, %v", found, err)
+	}
+}

@@ -80,6 +80,12 @@ func TestDisorderEndsLikeOrder(t *testing.T) {
 			j.ID, j.Build, j.Target = fmt.Sprintf("run-%d-%d", world, i), b, fmt.Sprintf("target%d", world)
 			d.jobs = append(d.jobs, j)
 		}
+		job := buildJob(1, 0)
+		job.ID, job.Build, job.Target = fmt.Sprintf("build-%d", world), b, d.jobs[0].Target
+		made := buildOf(1, suites.Passed)
+		made.ID, made.Target = job.Build, job.Target
+		d.must(db.Apply(rt.Context(), orchestrator.Decision{Upstream: upstream, Target: job.Target, Jobs: []orchestrator.Job{job}}))
+		d.must(db.FinishBuild(rt.Context(), job, made))
 		apply := func() {
 			if err := db.Apply(rt.Context(), orchestrator.Decision{Upstream: upstream, Target: d.jobs[0].Target, Jobs: d.jobs}); err != nil {
 				rt.Fatal(err)

@@ -21,12 +21,12 @@ func populate(t testing.TB, db *DB, n, results int) {
 	line(t, db, n)
 	_, err := db.w.Exec(fmt.Sprintf(`
 		INSERT INTO selections SELECT upstream, 'amd64', hash, '0123456789ab', 'every', 0, 1 FROM commits;
-		INSERT INTO builds SELECT i.build, i.target, i.commit_hash, 'passed', '', 'sha256:1', 'freebsd', 'logs/x.log', 1, 1 FROM inputs i;
+		INSERT INTO builds SELECT i.build, i.target, i.commit_hash, 'passed', '', 'sha256:1', 'freebsd', 0, 'logs/x.log', 1, 1 FROM inputs i;
 		INSERT INTO jobs (id, payload, created, done_at) SELECT 'build-' || i.build,
 			json_object('id', 'build-' || i.build, 'kind', 'build', 'commit', i.commit_hash, 'target', i.target, 'build', i.build), 1, 2 FROM inputs i;
 		INSERT INTO jobs (id, payload, created, done_at) SELECT 'run-' || i.build || '-' || k.value,
 			json_object('id', 'run-' || i.build || '-' || k.value, 'kind', 'run', 'commit', i.commit_hash, 'target', i.target,
-				'build', i.build, 'machine', 'small', 'suite', 'smoke', 'layer', 'smoke', 'rig', '0123456789ab', 'repeat', k.value), 1, 2
+				'build', i.build, 'machine', 'small', 'image', 'sha256:1', 'suite', 'smoke', 'layer', 'smoke', 'rig', '0123456789ab', 'repeat', k.value), 1, 2
 			FROM inputs i, json_each('[0,1,2,3]') k;
 		INSERT INTO runs (id, job, attempt, state, status, host, started, finished, passed)
 			SELECT printf('%%012x', seq * 7919), id, 1, 'finished', 'passed', 'lab1', seq, seq + 1, %[1]d FROM jobs WHERE kind = 'run';

@@ -155,10 +155,10 @@ func scanCommit(r row) (c orchestrator.Commit, err error) {
 	return c, r.Scan(&c.Upstream, &c.Hash, &c.Parent, &c.Position, &c.Author, &c.Email, moment{&c.Time}, &c.Subject)
 }
 
-const buildColumns = `b.id, b.target, b.commit_hash, b.status, b.reason, b.image, b.os, b.log, b.duration, b.finished`
+const buildColumns = `b.id, b.target, b.commit_hash, b.status, b.reason, b.image, b.os, b.incremental, b.log, b.duration, b.finished`
 
 func scanBuild(r row) (b orchestrator.Build, err error) {
-	return b, r.Scan(&b.ID, &b.Target, &b.Commit, word{&b.Status}, &b.Reason, &b.Image, &b.OS, &b.Log,
+	return b, r.Scan(&b.ID, &b.Target, &b.Commit, word{&b.Status}, &b.Reason, &b.Image, &b.OS, &b.Incremental, &b.Log,
 		span{&b.Duration}, moment{&b.Finished})
 }
 

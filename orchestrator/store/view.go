@@ -85,7 +85,7 @@ const lastSelected = `coalesce((SELECT max(s.selected_at) FROM inputs i
 	JOIN selections s ON s.upstream = ? AND s.target = i.target AND s.commit_hash = i.commit_hash AND s.rig = ?
 	WHERE i.build = j.build), 0)`
 
-const triesQuery = `SELECT j.build, count(*), sum(j.dropped = 0 AND j.done_at >= ` + lastSelected + `)
+const triesQuery = `SELECT j.build, count(*), sum(j.clean), sum(j.dropped = 0 AND j.done_at >= ` + lastSelected + `)
 	FROM jobs j WHERE j.target = ? AND j.kind = 'build' AND j.done_at IS NOT NULL GROUP BY j.build`
 
 // viewTries counts the build jobs that are done. All but the last of a build
@@ -94,7 +94,7 @@ func viewTries(ctx context.Context, tx *sql.Tx, v *orchestrator.View) error {
 	return each(ctx, tx, func(r row) error {
 		var build string
 		var n orchestrator.Tries
-		err := r.Scan(&build, &n.Done, &n.Broken)
+		err := r.Scan(&build, &n.Done, &n.Clean, &n.Broken)
 		if v.Builds[build].Status != suites.Broken {
 			n.Broken = 0
 		}
@@ -106,11 +106,13 @@ func viewTries(ctx context.Context, tx *sql.Tx, v *orchestrator.View) error {
 const talliesQuery = `SELECT j.build, j.machine, s.case_name,
 	sum(s.status IN ('passed', 'expected_failure')), sum(s.status = 'failed'),
 	sum(s.status = 'broken'), sum(s.status = 'skipped')
-	FROM jobs j CROSS JOIN runs r ON r.job = j.id AND r.state = 'finished'
+	FROM jobs j CROSS JOIN builds b ON b.id = j.build AND b.image = j.image
+	CROSS JOIN runs r ON r.job = j.id AND r.state = 'finished'
 	CROSS JOIN results s ON s.run = r.id
 	WHERE j.target = ? AND j.kind = 'run' AND j.rig = ? GROUP BY j.build, j.machine, s.case_name`
 
-// viewTallies counts the results of finished runs. The order of the joins is
+// viewTallies counts the results of finished runs on the build's image; a clean
+// build may have replaced the one of earlier runs. The order of the joins is
 // fixed: from a target's jobs, never from all results there are.
 func viewTallies(ctx context.Context, tx *sql.Tx, v *orchestrator.View) error {
 	return each(ctx, tx, func(r row) error {
@@ -124,8 +126,10 @@ func viewTallies(ctx context.Context, tx *sql.Tx, v *orchestrator.View) error {
 
 const runCountsQuery = `SELECT j.build, j.machine, j.suite, j.layer,
 	count(r.id), coalesce(sum(r.status = 'broken'), 0),
-	coalesce(sum(r.status = 'broken' AND r.finished >= ` + lastSelected + `), 0), sum(1 - j.dropped), sum(j.dropped)
-	FROM jobs j LEFT JOIN runs r ON r.job = j.id AND r.state = 'finished'
+	coalesce(sum(r.status = 'broken' AND r.finished >= ` + lastSelected + `), 0),
+	sum(j.dropped = 0 AND b.id IS NOT NULL), sum(j.dropped = 1 OR b.id IS NULL)
+	FROM jobs j LEFT JOIN builds b ON b.id = j.build AND b.image = j.image
+	LEFT JOIN runs r ON r.job = j.id AND r.state = 'finished' AND b.id IS NOT NULL
 	WHERE j.target = ? AND j.kind = 'run' AND j.rig = ? GROUP BY j.build, j.machine, j.suite, j.layer`
 
 // viewRuns counts jobs and their finished runs; a job has at most one.

@@ -19,6 +19,11 @@ type Counts struct {
 	Passed, Failed, Broken, Skipped int
 }
 
+// Add sums the counts of two builds that are one.
+func (c Counts) Add(o Counts) Counts {
+	return Counts{c.Passed + o.Passed, c.Failed + o.Failed, c.Broken + o.Broken, c.Skipped + o.Skipped}
+}
+
 // The thresholds of Judge. A verdict must survive a second look: one failure may
 // be a flake or a rig fault that nobody recognized, so "bad" takes two of two.
 const (

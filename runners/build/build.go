@@ -91,10 +91,9 @@ func (b *Builder) Inputs(ctx context.Context, r runners.Recipe) ([]string, strin
 	return paths, digestString(sum.Sum(nil)), nil
 }
 
-// Build makes an image. See runners.Builder; an empty dir stands for a tree
-// without an overlay.
-func (b *Builder) Build(ctx context.Context, r runners.Recipe, dir string, log io.Writer) (runners.Image, error) {
-	img, err := b.build(ctx, r, dir, log)
+// Build makes an image. See runners.Builder; a Linux build is always a clean one.
+func (b *Builder) Build(ctx context.Context, r runners.Recipe, t runners.Tree, log io.Writer) (runners.Image, error) {
+	img, err := b.build(ctx, r, t.Dir, log)
 	if err != nil {
 		fmt.Fprintf(log, "error: %v\n", err)
 	}

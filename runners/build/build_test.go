@@ -24,7 +24,7 @@ const modulesDir = "/lib/modules/" + testRelease + "/kernel/"
 func mustBuild(t *testing.T, b *Builder, r runners.Recipe, dir string) (runners.Bootable, string) {
 	t.Helper()
 	var log bytes.Buffer
-	img, err := b.Build(t.Context(), r, dir, &log)
+	img, err := b.Build(t.Context(), r, runners.Tree{Dir: dir}, &log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -282,7 +282,7 @@ func TestOverlayAtFault(t *testing.T) {
 				}
 			}
 			var log bytes.Buffer
-			_, err := b.Build(t.Context(), testRecipe(), tree, &log)
+			_, err := b.Build(t.Context(), testRecipe(), runners.Tree{Dir: tree}, &log)
 			bad, ok := errors.AsType[*runners.BuildError](err)
 			if !ok || !strings.Contains(bad.Reason, c.want) || strings.Contains(bad.Reason, "\n") {
 				t.Errorf("got %v, want a BuildError with %q", err, c.want)
@@ -344,7 +344,7 @@ func TestRigAtFault(t *testing.T) {
 		b := testBuilder(t, kernels)
 		r := testRecipe()
 		c.change(&r)
-		_, err := b.Build(t.Context(), r, t.TempDir(), io.Discard)
+		_, err := b.Build(t.Context(), r, runners.Tree{Dir: t.TempDir()}, io.Discard)
 		_, rig := errors.AsType[*runners.InfraError](err)
 		if !rig || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: got %v, want an InfraError with %q", c.name, err, c.want)

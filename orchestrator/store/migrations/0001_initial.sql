@@ -59,6 +59,8 @@ CREATE TABLE jobs (
     suite    TEXT NOT NULL GENERATED ALWAYS AS (coalesce(payload ->> 'suite', '')) STORED,
     layer    TEXT NOT NULL GENERATED ALWAYS AS (coalesce(payload ->> 'layer', '')) STORED,
     rig      TEXT NOT NULL GENERATED ALWAYS AS (coalesce(payload ->> 'rig', '')) STORED,
+    image    TEXT NOT NULL GENERATED ALWAYS AS (coalesce(payload ->> 'image', '')) STORED,
+    clean    INTEGER NOT NULL GENERATED ALWAYS AS (coalesce(payload ->> 'clean', 0)) STORED,
     created  INTEGER NOT NULL,
     attempts INTEGER NOT NULL DEFAULT 0 CONSTRAINT attempts_are_counted CHECK (attempts >= 0),
     done_at  INTEGER,
@@ -69,7 +71,7 @@ CREATE TABLE jobs (
 ) STRICT;
 
 CREATE INDEX jobs_open ON jobs (seq) WHERE done_at IS NULL;
-CREATE INDEX jobs_of_target ON jobs (target, kind, rig, build, machine, suite, layer, id, dropped, done_at);
+CREATE INDEX jobs_of_target ON jobs (target, kind, rig, build, machine, suite, layer, image, id, clean, dropped, done_at);
 CREATE INDEX jobs_of_build ON jobs (build, kind, machine, suite, id, done_at);
 
 CREATE TABLE builds (
@@ -80,6 +82,7 @@ CREATE TABLE builds (
     reason      TEXT NOT NULL,
     image       TEXT NOT NULL,
     os          TEXT NOT NULL,
+    incremental INTEGER NOT NULL CONSTRAINT incremental_is_0_or_1 CHECK (incremental IN (0, 1)),
     log         TEXT NOT NULL,
     duration    INTEGER NOT NULL CONSTRAINT duration_is_not_negative CHECK (duration >= 0),
     finished    INTEGER NOT NULL,
