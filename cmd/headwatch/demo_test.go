@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"github.com/headwatch/headwatch/runners/build"
+	"github.com/headwatch/headwatch/runners/build/linux"
 )
 
 // demoSeed draws a history whose culprit lies in its middle.
@@ -59,7 +59,7 @@ func wantSameDemo(t *testing.T, got, want demoDocument) {
 
 func demoCommandLine(t *testing.T, state string) *exec.Cmd {
 	cmd := exec.CommandContext(t.Context(), "headwatch", "demo", "--once", "--json", "--seed", demoSeed, "--listen", "127.0.0.1:0", "--state", state)
-	cmd.Env = append(os.Environ(), "HEADWATCH_KERNELS="+build.DefaultKernels())
+	cmd.Env = append(os.Environ(), "HEADWATCH_KERNELS="+linux.DefaultKernels())
 	cmd.WaitDelay = 10 * time.Second
 	return cmd
 }

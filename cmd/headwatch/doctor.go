@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/headwatch/headwatch/runners/build"
+	"github.com/headwatch/headwatch/runners/build/linux"
 	"github.com/headwatch/headwatch/runners/qemu"
 )
 
@@ -139,7 +140,7 @@ func checkAccel(ctx context.Context, r *qemu.Runner) finding {
 
 func checkKernels() finding {
 	f := finding{Check: "kernels", Needed: true, Fix: setupCommand}
-	dir := build.DefaultKernels()
+	dir := linux.DefaultKernels()
 	var have []string
 	for _, flavour := range []string{"cloud", "generic"} {
 		if text, err := os.ReadFile(filepath.Join(dir, flavour, "VERSION")); err == nil {

@@ -13,7 +13,7 @@ import (
 
 	"github.com/headwatch/headwatch/orchestrator"
 	"github.com/headwatch/headwatch/orchestrator/store"
-	"github.com/headwatch/headwatch/runners/build"
+	"github.com/headwatch/headwatch/runners/build/images"
 	"github.com/headwatch/headwatch/runners/console"
 )
 
@@ -132,7 +132,7 @@ func fsckImages(ctx context.Context, dir string, repair bool) ([]problem, error)
 	if _, err := os.Stat(imagesPath(dir)); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	images, err := build.OpenStore(imagesPath(dir))
+	images, err := images.Open(imagesPath(dir))
 	if err != nil {
 		return nil, err
 	}

@@ -17,6 +17,8 @@ import (
 	"github.com/headwatch/headwatch/orchestrator/store"
 	"github.com/headwatch/headwatch/orchestrator/watch"
 	"github.com/headwatch/headwatch/runners/build"
+	"github.com/headwatch/headwatch/runners/build/images"
+	"github.com/headwatch/headwatch/runners/build/linux"
 	"github.com/headwatch/headwatch/runners/qemu"
 	"github.com/headwatch/headwatch/suites"
 )
@@ -28,7 +30,7 @@ type rigging struct {
 	lock      *stateLock
 	db        *store.DB
 	queue     *queue.Queue
-	images    *build.Store
+	images    *images.Store
 	builder   *build.Builder
 	runner    *qemu.Runner
 	consoles  *consoles
@@ -68,7 +70,7 @@ func (a *app) openRig(ctx context.Context, dir, command string, file *pipeline.F
 	if r.queue, err = queue.Open(ctx, queue.Config{Dir: filepath.Join(dir, "queue"), Log: log}); err != nil {
 		return r, rig(err)
 	}
-	if r.images, r.builder, err = openBuilder(dir, build.OpenStore); err != nil {
+	if r.images, r.builder, err = openBuilder(dir, images.Open); err != nil {
 		return r, rig(err)
 	}
 	r.runner = qemu.New(qemu.Config{Log: log})
@@ -83,12 +85,12 @@ func (a *app) openRig(ctx context.Context, dir, command string, file *pipeline.F
 }
 
 // openBuilder opens the images of a state directory, as owner or beside one.
-func openBuilder(dir string, open func(string) (*build.Store, error)) (*build.Store, *build.Builder, error) {
+func openBuilder(dir string, open func(string) (*images.Store, error)) (*images.Store, *build.Builder, error) {
 	images, err := open(imagesPath(dir))
 	if err != nil {
 		return nil, nil, err
 	}
-	return images, build.New(build.Config{Store: images, Kernels: build.DefaultKernels(), Agent: build.Agent}), nil
+	return images, build.New(build.Config{Store: images, Kernels: linux.DefaultKernels(), Agent: build.Agent}), nil
 }
 
 // assemble connects the stages and takes up what a predecessor left.

@@ -16,6 +16,7 @@ import (
 	"github.com/headwatch/headwatch/orchestrator/pipeline"
 	"github.com/headwatch/headwatch/runners"
 	"github.com/headwatch/headwatch/runners/build"
+	"github.com/headwatch/headwatch/runners/build/images"
 	"github.com/headwatch/headwatch/runners/console"
 	"github.com/headwatch/headwatch/runners/qemu"
 	"github.com/headwatch/headwatch/suites"
@@ -56,7 +57,7 @@ passed, 1 when a case failed, 125 when nothing could be told.`,
 // database: images, a builder, a runner, and a scratch folder of its own.
 type workbench struct {
 	file    *pipeline.File
-	images  *build.Store
+	images  *images.Store
 	builder *build.Builder
 	runner  *qemu.Runner
 	scratch string
@@ -75,10 +76,10 @@ func (a *app) openBench() (*workbench, error) {
 	if err != nil {
 		return nil, err
 	}
-	open := build.OpenStore
+	open := images.Open
 	lock, err := own(dir, "run")
 	if _, owned := errors.AsType[*errOwned](err); owned {
-		open = build.ShareStore
+		open = images.Share
 	} else if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/headwatch/headwatch/runners/build"
+	"github.com/headwatch/headwatch/runners/build/linux"
 	"github.com/headwatch/headwatch/web/api"
 )
 
@@ -25,7 +26,7 @@ func TestMain(m *testing.M) {
 // TestScripts runs testdata/script: commands as people type them, on real git,
 // SQLite, NATS and QEMU.
 func TestScripts(t *testing.T) {
-	kernels := build.DefaultKernels()
+	kernels := linux.DefaultKernels()
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "script"),
 		Setup: func(e *testscript.Env) error {
@@ -56,7 +57,7 @@ func condition(name string) (bool, error) {
 	switch name {
 	case "guest":
 		_, qemu := exec.LookPath("qemu-system-x86_64")
-		_, kernel := os.Stat(filepath.Join(build.DefaultKernels(), "cloud", "VERSION"))
+		_, kernel := os.Stat(filepath.Join(linux.DefaultKernels(), "cloud", "VERSION"))
 		_, agent := build.Agent("linux", "amd64")
 		return qemu == nil && kernel == nil && agent == nil, nil
 	case "tmpfs":

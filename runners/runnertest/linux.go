@@ -14,14 +14,14 @@ import (
 	"testing"
 
 	"github.com/headwatch/headwatch/runners"
-	"github.com/headwatch/headwatch/runners/build"
+	"github.com/headwatch/headwatch/runners/build/linux"
 )
 
 // LinuxGuest makes a bootable of the newest packaged cloud kernel and the
 // suite's own agent. It skips the test where set-up has not unpacked a kernel.
 func LinuxGuest(t testing.TB) runners.Bootable {
 	t.Helper()
-	root := filepath.Join(build.DefaultKernels(), "cloud")
+	root := filepath.Join(linux.DefaultKernels(), "cloud")
 	kernels, _ := filepath.Glob(filepath.Join(root, "boot", "vmlinuz-*"))
 	if len(kernels) == 0 {
 		t.Skipf("no kernel in %s: run make setup", filepath.Join(root, "boot"))

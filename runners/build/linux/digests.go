@@ -1,7 +1,8 @@
-package build
+package linux
 
 import (
 	"crypto/sha256"
+	"encoding/hex"
 	"io"
 	"os"
 	"sync"
@@ -50,3 +51,5 @@ func (d *digests) file(path string) (string, error) {
 	d.known[path] = k
 	return k.digest, nil
 }
+
+func digestString(sum []byte) string { return "sha256:" + hex.EncodeToString(sum) }

@@ -1,4 +1,6 @@
-package build
+// Package images is the store of images, content-addressed, compressed and
+// verified on every read.
+package images
 
 import (
 	"bytes"
@@ -62,20 +64,20 @@ func (e *CorruptError) Error() string {
 	return fmt.Sprintf("image %s: %s is %s; run `headwatch fsck --repair` to drop it; it is built again when needed", e.Image, what, e.Problem)
 }
 
-// OpenStore opens the store in dir and makes it when there is none. It removes
+// Open opens the store in dir and makes it when there is none. It removes
 // what an earlier process left half-written, so only the owner of the state
-// directory may call it; a process beside the owner calls ShareStore.
-func OpenStore(dir string) (*Store, error) {
-	s, err := ShareStore(dir)
+// directory may call it; a process beside the owner calls Share.
+func Open(dir string) (*Store, error) {
+	s, err := Share(dir)
 	if err != nil {
 		return nil, err
 	}
 	return s, s.clean()
 }
 
-// ShareStore opens the store in dir beside its owner: images can be read and put,
+// Share opens the store in dir beside its owner: images can be read and put,
 // and nothing is cleaned up.
-func ShareStore(dir string) (*Store, error) {
+func Share(dir string) (*Store, error) {
 	s := &Store{dir: dir, pins: make(map[string]int), late: make(map[string]bool), temps: make(map[string]bool)}
 	for _, d := range []string{s.path("blobs"), s.path("images"), s.path("tmp")} {
 		if err := os.MkdirAll(d, 0o755); err != nil {

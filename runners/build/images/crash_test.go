@@ -1,4 +1,4 @@
-package build
+package images
 
 import (
 	"bufio"
@@ -56,7 +56,7 @@ func childStall(dir, place string) {
 		fmt.Println("here")
 		os.Stdin.Read(make([]byte, 1)) // never answered
 	}
-	s, err := OpenStore(dir)
+	s, err := Open(dir)
 	if err != nil {
 		panic(err)
 	}
@@ -87,7 +87,7 @@ func TestKilledInMidPut(t *testing.T) {
 		{"end", 2},
 	} {
 		dir := t.TempDir()
-		s, err := OpenStore(dir)
+		s, err := Open(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -114,7 +114,7 @@ func TestKilledInMidPut(t *testing.T) {
 				t.Errorf("killed while writing, but left %v", left)
 			}
 		}
-		again, err := OpenStore(dir)
+		again, err := Open(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -137,7 +137,7 @@ func childFull(dir string, limit func(dir string) error) {
 		os.Exit(77)
 	}
 	ctx := context.Background()
-	s, err := OpenStore(filepath.Join(dir, "store"))
+	s, err := Open(filepath.Join(dir, "store"))
 	if err != nil {
 		panic(err)
 	}

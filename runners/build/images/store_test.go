@@ -1,4 +1,4 @@
-package build
+package images
 
 import (
 	"bytes"
@@ -74,7 +74,7 @@ func TestStoreRoundTrip(t *testing.T) {
 	}
 	wantClean(t, s)
 	// The folder is all there is to a store.
-	again, err := OpenStore(s.dir)
+	again, err := Open(s.dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,11 +1,10 @@
-package build
+package linux
 
 import (
 	"bytes"
 	"debug/elf"
 	"encoding/binary"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -16,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/headwatch/headwatch/runners"
+	"github.com/headwatch/headwatch/runners/build/images"
 )
 
 const testRelease = "6.1.0-9-test"
@@ -96,13 +96,27 @@ func testRecipe() runners.Recipe {
 	return runners.Recipe{OS: "linux", Arch: "amd64", Source: "package", Kernel: "cloud", Overlay: "guest", Cmdline: []string{"slab_nomerge", "panic=-1"}}
 }
 
-func testStore(t *testing.T) *Store {
+func testStore(t *testing.T) *images.Store {
 	t.Helper()
-	s, err := OpenStore(filepath.Join(t.TempDir(), "store"))
+	s, err := images.Open(filepath.Join(t.TempDir(), "store"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// wantImages is the number of images in a store that has nothing else.
+func wantImages(t *testing.T, s *images.Store, n int) []images.Entry {
+	t.Helper()
+	list, err := s.List()
+	if err != nil || len(list) != n {
+		t.Errorf("%d images, %v; want %d", len(list), err, n)
+	}
+	found, err := s.Check(t.Context())
+	if err != nil || len(found) > 0 {
+		t.Errorf("check: %v, %v", found, err)
+	}
+	return list
 }
 
 func testBuilder(t *testing.T, kernels string) *Builder {
@@ -186,14 +200,6 @@ func readCPIO(data []byte) ([]archived, error) {
 
 // text is a node with content, for tests of archives.
 func text(name, content string) node { return bytesNode(name, 0o644, []byte(content)) }
-
-// bytesArtifact is an artifact of given content.
-func bytesArtifact(role Role, content []byte) Artifact {
-	return Artifact{Role: role, Write: func(w io.Writer) error {
-		_, err := w.Write(content)
-		return err
-	}}
-}
 
 // filesBelow lists regular files below dir.
 func filesBelow(t *testing.T, dir string) []string {

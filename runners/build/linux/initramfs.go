@@ -1,4 +1,4 @@
-package build
+package linux
 
 import (
 	"bytes"
@@ -8,6 +8,7 @@ import (
 	"path"
 
 	"github.com/headwatch/headwatch/runners"
+	"github.com/headwatch/headwatch/runners/build/images"
 )
 
 // baseModules are what a machine needs whatever the commit says: virtio with its
@@ -68,8 +69,8 @@ func (t *tree) addModules(list []module) {
 	}
 }
 
-func (t *tree) artifact() Artifact {
-	return Artifact{Role: RoleInitrd, Write: func(w io.Writer) error {
+func (t *tree) artifact() images.Artifact {
+	return images.Artifact{Role: images.RoleInitrd, Write: func(w io.Writer) error {
 		list := make([]node, 0, len(t.nodes))
 		for _, n := range t.nodes {
 			list = append(list, n)

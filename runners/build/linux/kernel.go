@@ -1,4 +1,4 @@
-package build
+package linux
 
 import (
 	"bytes"
@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/headwatch/headwatch/runners"
+	"github.com/headwatch/headwatch/runners/build/images"
 )
 
 // kernelPackage is a distribution's kernel package, unpacked: boot/ with kernel
@@ -141,8 +142,8 @@ func (k *kernelPackage) identity(ctx context.Context, d *digests) (string, error
 }
 
 // artifact is the kernel as a blob.
-func (k *kernelPackage) artifact() Artifact {
-	return Artifact{Role: RoleKernel, Write: func(w io.Writer) error {
+func (k *kernelPackage) artifact() images.Artifact {
+	return images.Artifact{Role: images.RoleKernel, Write: func(w io.Writer) error {
 		f, err := os.Open(k.image)
 		if err != nil {
 			return err
