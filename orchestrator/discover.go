@@ -14,7 +14,7 @@ import (
 // Recipe is a target as a builder reads it.
 func Recipe(t pipeline.Target) runners.Recipe {
 	return runners.Recipe{
-		OS: t.OS, Arch: t.Arch, Source: t.Source, Kernel: t.Kernel, Config: t.Config,
+		OS: t.OS, Arch: t.Arch, Source: t.Source, Kernel: t.Kernel, Base: t.Base, Config: t.Config,
 		Fragments: t.Fragments, World: t.World, Overlay: t.Overlay, Cmdline: t.Cmdline, Modules: t.Modules,
 	}
 }

@@ -21,11 +21,12 @@ type Recipe struct {
 	// Kernel selects the packaged kernel: "cloud" or "generic" for the newest
 	// unpacked by set-up, or the path of a folder that holds boot/ and lib/modules/.
 	Kernel    string
-	Config    string   // kernel configuration, for Source "tree"
+	Base      string   // URL below which they are published, for Source "artifacts"
+	Config    string   // for Source "tree": a kernel configuration of it, or the path of a file
 	Fragments []string // lines added to it
 	World     bool     // userland too, not the kernel only
 	Overlay   string   // folder of the commit's tree that configures the guest; see runners/build
-	Cmdline   []string // kernel arguments of the target, before the overlay's
+	Cmdline   []string // kernel arguments of the target, before the overlay's; for freebsd loader.conf's, name=value
 	Modules   []string // modules of the target, before the overlay's
 }
 

@@ -155,5 +155,14 @@ func checkWebhook(s string) string {
 	return ""
 }
 
+func checkBase(s string) string {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.RawQuery != "" || u.Fragment != "" ||
+		len(s) > 2048 || !printable(s) {
+		return "an https or http URL, such as " + defaultBase
+	}
+	return ""
+}
+
 // printable says that there is no control character in s.
 func printable(s string) bool { return !strings.ContainsFunc(s, unicode.IsControl) }

@@ -51,12 +51,13 @@ type Target struct {
 	// Kernel selects the packaged kernel, for source package only: "cloud",
 	// "generic" or the absolute path of a folder with boot/ and lib/modules/.
 	Kernel    string
+	Base      string   // source artifacts only: URL below which they are published
 	Config    string   // source tree only: GENERIC, MINIMAL, …
 	Fragments []string // source tree only: lines added to the configuration
 	World     bool     // freebsd only: userland too; needs boot loader
 	Boot      string   // "direct" (default for linux) or "loader" (default for freebsd)
 	Overlay   string   // folder of the commit's tree that configures the guest
-	Cmdline   []string // kernel arguments
+	Cmdline   []string // kernel arguments; for freebsd settings of loader.conf, name=value
 	Modules   []string // modules loaded at boot
 }
 

@@ -1,6 +1,16 @@
 package pipeline
 
-import "gopkg.in/yaml.v3"
+import (
+	"regexp"
+
+	"gopkg.in/yaml.v3"
+)
+
+// defaultBase is where FreeBSD's own CI publishes what it has built.
+const defaultBase = "https://artifact.ci.freebsd.org"
+
+// loaderSetting is one setting of loader.conf(5) without quotes.
+var loaderSetting = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*=[^"]*$`)
 
 func (r *reader) target(name string, key, n *yaml.Node) Target {
 	t := Target{Name: name}
@@ -10,6 +20,7 @@ func (r *reader) target(name string, key, n *yaml.Node) Target {
 		"arch":      r.choice(&t.Arch, "amd64", "arm64"),
 		"source":    r.choice(&t.Source, "package", "tree", "artifacts"),
 		"kernel":    r.text(&t.Kernel, checkKernel),
+		"base":      r.text(&t.Base, checkBase),
 		"config":    r.text(&t.Config, checkConfig),
 		"fragments": r.texts(&t.Fragments, "lines", checkFragment),
 		"world":     r.flag(&t.World),
@@ -21,6 +32,9 @@ func (r *reader) target(name string, key, n *yaml.Node) Target {
 	if seen != nil {
 		r.checkOS(t, what, seen)
 		r.checkSource(t, key, what, seen)
+	}
+	if t.Source == "artifacts" && t.Base == "" {
+		t.Base = defaultBase
 	}
 	if t.Boot == "" {
 		// The loader always works for FreeBSD; direct boot only on later trees.
@@ -37,6 +51,13 @@ func (r *reader) checkOS(t Target, what string, seen map[string]*yaml.Node) {
 		r.add(seen["source"], "%s: source %s is not supported for linux: expected package", what, t.Source)
 	case t.OS == "freebsd" && t.Source == "package":
 		r.add(seen["source"], "%s: source package is not supported for freebsd: expected tree or artifacts", what)
+	}
+	if t.OS == "freebsd" {
+		for i, a := range t.Cmdline {
+			if !loaderSetting.MatchString(a) {
+				r.add(seen["cmdline"], "%s: cmdline, item %d: expected a setting of loader.conf, such as kern.hz=1000, found %s", what, i+1, quote(a))
+			}
+		}
 	}
 	if t.OS == "linux" && t.World {
 		r.add(seen["world"], "%s: world is not supported for linux: its userland is the agent", what)
@@ -59,6 +80,7 @@ func (r *reader) checkSource(t Target, key *yaml.Node, what string, seen map[str
 		needed      bool
 	}{
 		{"kernel", "package", true},
+		{"base", "artifacts", false},
 		{"config", "tree", true},
 		{"fragments", "tree", false},
 	}
