@@ -96,6 +96,9 @@ func (w *Worker) makeImage(ctx context.Context, j Job, target pipeline.Target) B
 	if bad, ok := errors.AsType[*runners.BuildError](err); ok {
 		return Build{Status: suites.Failed, Reason: bad.Reason, Log: logName, Incremental: bad.Incremental}
 	}
+	if missing, ok := errors.AsType[*runners.UnavailableError](err); ok {
+		return Build{Status: suites.Skipped, Reason: missing.Reason, Log: logName}
+	}
 	if err != nil {
 		b := broken(err)
 		b.Log = logName

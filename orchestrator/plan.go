@@ -21,7 +21,7 @@ const (
 )
 
 const (
-	// buildTries bounds how often a build that the rig broke is tried again.
+	// buildTries bounds how often a build that the rig broke is tried at a pass.
 	buildTries = 3
 	// brokenRuns bounds the infra errors of one suite on one image.
 	brokenRuns = 3
@@ -36,6 +36,10 @@ const (
 	// accuseAt is the posterior below which nobody is accused.
 	accuseAt = .95
 )
+
+// triesOf is how often a pass tries a build that ends so. What has not been
+// published when it is asked for seldom is a moment later.
+var triesOf = map[suites.Status]int{suites.Broken: buildTries, suites.Skipped: 1}
 
 // Planner decides what is to be done next. It is pure: the same view gives the
 // same decision, and a decision that was carried out already gives nothing new.
@@ -63,7 +67,7 @@ func (p Planner) Plan(v View) Decision {
 	for _, w := range wantedBuilds(v, d.Select) {
 		b, built := v.Builds[w.build]
 		if !built || b.Status != suites.Passed {
-			if !built || (b.Status == suites.Broken && v.BuildTries[w.build].Broken < buildTries) {
+			if !built || v.BuildTries[w.build].Futile < triesOf[b.Status] {
 				d.Jobs = append(d.Jobs, buildJob(v, w.commit, w.build))
 			}
 			continue
@@ -301,8 +305,10 @@ func judge(v View) []Judgement {
 		case b.Status == suites.Failed:
 			// A compiler's answer does not vary: one is enough.
 			j.Verdict, j.Counts = verdict.Bad, verdict.Counts{Failed: 1}
-		case v.BuildTries[id].Broken >= buildTries:
-			j.Verdict, j.Counts = verdict.Skip, verdict.Counts{Broken: v.BuildTries[id].Broken}
+		case b.Status == suites.Skipped:
+			j.Verdict, j.Counts = verdict.Skip, verdict.Counts{Skipped: 1}
+		case v.BuildTries[id].Futile >= buildTries:
+			j.Verdict, j.Counts = verdict.Skip, verdict.Counts{Broken: v.BuildTries[id].Futile}
 		default:
 			continue
 		}

@@ -150,8 +150,8 @@ func (w *world) carryOut(j Job) {
 		if j.Clean {
 			n.Clean++
 		}
-		if b.Status == suites.Broken {
-			n.Broken++
+		if b.Status != suites.Passed {
+			n.Futile++
 		}
 		w.view.BuildTries[j.Build] = n
 		w.view.Builds[j.Build] = b
@@ -288,8 +288,8 @@ func TestPlanUnbuildableBlockGivesARange(t *testing.T) {
 	if r.State != Ranged || r.Good != "c001" || r.Bad != "c004" || r.Culprit != "" {
 		t.Errorf("%+v, want the range c001..c004 and nobody accused", r)
 	}
-	if w.view.BuildTries["b2"].Broken > buildTries {
-		t.Errorf("a build that the rig breaks was tried %d times", w.view.BuildTries["b2"].Broken)
+	if w.view.BuildTries["b2"].Futile > buildTries {
+		t.Errorf("a build that the rig breaks was tried %d times", w.view.BuildTries["b2"].Futile)
 	}
 }
 

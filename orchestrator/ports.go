@@ -164,9 +164,9 @@ type RunKey struct {
 type RunCounts struct{ Finished, Broken, Recent, Planned, Dropped int }
 
 // Tries counts the jobs of one build that are done: all, whose number is the next
-// job's, those that the rig broke since its commit was last selected, and those
+// job's, those that made nothing since its commit was last selected, and those
 // that asked for a clean build.
-type Tries struct{ Done, Broken, Clean int }
+type Tries struct{ Done, Futile, Clean int }
 
 // Decision is what planning decided. Everything in it is idempotent.
 type Decision struct {

@@ -189,7 +189,7 @@ func TestPlanTriesAgainAtTheNextPass(t *testing.T) {
 	}
 	w.outcome = func(string, *rand.Rand) suites.Status { return suites.Passed }
 	n := w.view.BuildTries["b0"]
-	n.Broken = 0 // the store counts from the last selection
+	n.Futile = 0 // the store counts from the last selection
 	w.view.BuildTries["b0"] = n
 	w.settle(t)
 	if b := w.view.Builds["b0"]; b.Status != suites.Passed {
@@ -210,5 +210,25 @@ func TestPlanSelectsLayers(t *testing.T) {
 	w.settle(t)
 	if w.runs != 2 {
 		t.Errorf("%d runs, want one of each layer", w.runs)
+	}
+}
+
+// A commit that cannot be had is untestable at once, and the search goes around it.
+func TestPlanGoesAroundWhatCannotBeHad(t *testing.T) {
+	w := newWorld(numbered(9)...)
+	w.outcome = func(b string, _ *rand.Rand) suites.Status {
+		if b == "b4" {
+			return suites.Skipped
+		}
+		return suites.Passed
+	}
+	w.result = failFrom(6, "s/a")
+	w.sel(0, 8)
+	w.settle(t)
+	if len(w.view.Regressions) != 1 || w.view.Regressions[0].Culprit != "c006" {
+		t.Errorf("%+v, want culprit c006", w.view.Regressions)
+	}
+	if n := w.view.BuildTries["b4"]; n.Done != 1 {
+		t.Errorf("tried %d times, want once", n.Done)
 	}
 }

@@ -64,7 +64,7 @@ type Build struct {
 	ID     string // hex digest of the inputs
 	Target string
 	Commit string        // the commit that it was first made from
-	Status suites.Status // Passed, Failed (source at fault), Broken (rig's fault)
+	Status suites.Status // Passed, Failed (source at fault), Broken (rig's fault), Skipped (not to be had)
 	Reason string
 	Image  string // image id; empty unless Passed
 	OS     string

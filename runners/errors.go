@@ -18,6 +18,15 @@ type BuildError struct {
 
 func (e *BuildError) Error() string { return e.Reason }
 
+// UnavailableError says that what is to be built cannot be had for this commit,
+// and can for others: its artifacts were not published (yet). The commit is
+// untestable for every case, and tried once more at each pass.
+type UnavailableError struct {
+	Reason string // what is missing, and where
+}
+
+func (e *UnavailableError) Error() string { return e.Reason }
+
 // BootError says that the kernel did not reach the agent. The commit is bad for
 // the case "boot" and untestable for every other.
 type BootError struct {

@@ -48,7 +48,7 @@ func (db *DB) BeginBuild(ctx context.Context, j orchestrator.Job) (attempt int, 
 }
 
 // FinishBuild stores a build and ends its job. A build that passed or failed
-// stays so; a broken one is replaced by a later outcome, and an incremental one by
+// stays so; one that made nothing is replaced by a later outcome, and an incremental one by
 // that of a clean build. For a job that is done
 // it returns nil when b is the outcome that is stored, else ErrJobDone.
 func (db *DB) FinishBuild(ctx context.Context, j orchestrator.Job, b orchestrator.Build) error {
@@ -71,7 +71,8 @@ func (db *DB) FinishBuild(ctx context.Context, j orchestrator.Job, b orchestrato
 			return err
 		}
 		proven := stored.Incremental && j.Clean && b.Status != suites.Broken
-		if !found || stored.Status == suites.Broken || proven {
+		futile := stored.Status == suites.Broken || stored.Status == suites.Skipped
+		if !found || futile || proven {
 			if err := putBuild(ctx, tx, b); err != nil {
 				return err
 			}

@@ -118,7 +118,7 @@ func TestJournalRefuses(t *testing.T) {
 		"no end status":     {db.FinishRun(t.Context(), ended(r, 0), nil), "invalid status 0"},
 		"expected end":      {db.FinishRun(t.Context(), ended(r, suites.ExpectedFailure), nil), "cannot be expected_failure"},
 		"another's build":   {db.FinishBuild(t.Context(), buildJob(2, 0), buildOf(1, suites.Passed)), "is not what the job makes"},
-		"skipped build":     {db.FinishBuild(t.Context(), buildJob(2, 0), buildOf(2, suites.Skipped)), "status_is_a_word"},
+		"expected build":    {db.FinishBuild(t.Context(), buildJob(2, 0), buildOf(2, suites.ExpectedFailure)), "status_is_a_word"},
 		"no image":          {db.FinishBuild(t.Context(), buildJob(2, 0), noImage), "only_a_passed_build_has_an_image"},
 	} {
 		if test.err == nil || !strings.Contains(test.err.Error(), test.want) {
@@ -134,7 +134,7 @@ func TestBuildOutcomes(t *testing.T) {
 	view := func() (orchestrator.Build, int) {
 		v, err := db.View(t.Context(), upstream, target, testRig)
 		ok(t, err)
-		return v.Builds[buildID(1)], v.BuildTries[buildID(1)].Broken
+		return v.Builds[buildID(1)], v.BuildTries[buildID(1)].Futile
 	}
 	plan(t, db, buildJob(1, 0), buildJob(1, 1), buildJob(1, 2))
 	for want := 1; want <= 2; want++ {

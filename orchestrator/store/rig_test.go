@@ -88,12 +88,12 @@ func TestAPassGivesNewTries(t *testing.T) {
 	}
 	choose(orchestrator.ByNewest)
 	built(t, db, 1, suites.Broken)
-	if got := tries(); got != (orchestrator.Tries{Done: 1, Broken: 1}) {
+	if got := tries(); got != (orchestrator.Tries{Done: 1, Futile: 1}) {
 		t.Errorf("after one try: %+v", got)
 	}
 	db.Now = func() time.Time { return epoch.Add(time.Hour) }
 	choose(orchestrator.BySearch)
-	if got := tries(); got.Broken != 1 {
+	if got := tries(); got.Futile != 1 {
 		t.Errorf("a search gives new tries: %+v", got)
 	}
 	choose(orchestrator.ByNewest)

@@ -88,15 +88,15 @@ const lastSelected = `coalesce((SELECT max(s.selected_at) FROM inputs i
 const triesQuery = `SELECT j.build, count(*), sum(j.clean), sum(j.dropped = 0 AND j.done_at >= ` + lastSelected + `)
 	FROM jobs j WHERE j.target = ? AND j.kind = 'build' AND j.done_at IS NOT NULL GROUP BY j.build`
 
-// viewTries counts the build jobs that are done. All but the last of a build
-// ended broken, or there would have been no other.
+// viewTries counts the build jobs that are done. All but the last of a build made
+// nothing, or there would have been no other.
 func viewTries(ctx context.Context, tx *sql.Tx, v *orchestrator.View) error {
 	return each(ctx, tx, func(r row) error {
 		var build string
 		var n orchestrator.Tries
-		err := r.Scan(&build, &n.Done, &n.Clean, &n.Broken)
-		if v.Builds[build].Status != suites.Broken {
-			n.Broken = 0
+		err := r.Scan(&build, &n.Done, &n.Clean, &n.Futile)
+		if s := v.Builds[build].Status; s != suites.Broken && s != suites.Skipped {
+			n.Futile = 0
 		}
 		v.BuildTries[build] = n
 		return err

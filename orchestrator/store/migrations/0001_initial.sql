@@ -78,7 +78,7 @@ CREATE TABLE builds (
     id          TEXT NOT NULL PRIMARY KEY CONSTRAINT build_has_a_digest CHECK (id <> ''),
     target      TEXT NOT NULL CONSTRAINT target_is_named CHECK (target <> ''),
     commit_hash TEXT NOT NULL,
-    status      TEXT NOT NULL CONSTRAINT status_is_a_word CHECK (status IN ('passed', 'failed', 'broken')),
+    status      TEXT NOT NULL CONSTRAINT status_is_a_word CHECK (status IN ('passed', 'failed', 'broken', 'skipped')),
     reason      TEXT NOT NULL,
     image       TEXT NOT NULL,
     os          TEXT NOT NULL,
