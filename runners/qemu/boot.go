@@ -74,6 +74,11 @@ func (r *Runner) options(ctx context.Context, b *runners.Bootable, s runners.Spe
 	if o.Binary, err = r.binary(); err != nil {
 		return Options{}, err
 	}
+	if o.fromDisk() {
+		if o.Firmware, err = findFirmware(o.Binary, firmwares); err != nil {
+			return Options{}, err
+		}
+	}
 	switch s.Accel {
 	case "kvm", "tcg":
 		o.Accel = s.Accel

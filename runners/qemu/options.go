@@ -21,8 +21,10 @@ type Options struct {
 	Initrd string
 	Append string // kernel arguments, complete
 	Disk   string
-	NICs   []runners.NIC
-	Serial bool // the agent is on the second UART, not on a virtio-serial port
+	// Firmware boots from Disk, when there is no Kernel to boot directly.
+	Firmware Firmware
+	NICs     []runners.NIC
+	Serial   bool // the agent is on the second UART, not on a virtio-serial port
 	// Person renders the machine for somebody at a terminal: console and monitor on
 	// standard input and output, nobody on the agent's channel.
 	Person bool
@@ -55,8 +57,11 @@ func (o Options) Cmdline() []string {
 	return append(argv, o.Extra...)
 }
 
+// fromDisk says that firmware boots the machine, and not QEMU itself.
+func (o Options) fromDisk() bool { return o.Kernel == "" }
+
 func (o Options) features() []feature {
-	fs := []feature{chassis{o.Accel, o.SMP, o.Memory}}
+	fs := []feature{chassis{o.Accel, o.SMP, o.Memory, o.fromDisk()}}
 	if o.Person {
 		fs = append(fs, terminal{consoleID}, nowhere{controlID})
 	} else {
@@ -70,7 +75,7 @@ func (o Options) features() []feature {
 	} else {
 		fs = append(fs, agentPort{controlID})
 	}
-	fs = append(fs, entropy{}, directBoot{o.Kernel, o.Initrd, o.Append}, disk{o.Disk})
+	fs = append(fs, entropy{}, directBoot{o.Kernel, o.Initrd, o.Append}, o.Firmware, disk{o.Disk, o.fromDisk()})
 	for i, n := range o.NICs {
 		fs = append(fs, nic{i, n})
 	}

@@ -21,20 +21,26 @@ var linux = runners.Bootable{
 
 var freebsd = runners.Bootable{Image: runners.Image{OS: "freebsd", Arch: "amd64"}, Disk: "/images/b,c/disk.img"}
 
+// linuxDisk has a kernel to boot directly: no firmware looks at its disk.
+var linuxDisk = runners.Bootable{Image: linux.Image, Kernel: linux.Kernel, Disk: freebsd.Disk}
+
 func TestCmdline(t *testing.T) {
 	for name, c := range map[string]struct {
 		b      runners.Bootable
 		s      runners.Spec
 		accel  string
 		person bool
+		flash  bool // firmware as code only
 	}{
 		"linux": {b: linux, s: runners.Spec{SMP: 2, Memory: 256}, accel: "tcg"},
 		"linux_serial_nics": {b: linux, accel: "kvm", s: runners.Spec{
 			SMP: 4, Memory: 1024, Control: "serial", ExtraArgs: []string{"-d", "guest_errors"},
 			NICs: []runners.NIC{{Model: "virtio-net", Link: "user"}, {Model: "e1000e", Link: "user", MAC: "52:54:00:00:00:01"}},
 		}},
-		"freebsd":      {b: freebsd, s: runners.Spec{SMP: 1, Memory: 512}, accel: "tcg"},
-		"linux_person": {b: linux, s: runners.Spec{SMP: 2, Memory: 256}, accel: "tcg", person: true},
+		"freebsd":       {b: freebsd, s: runners.Spec{SMP: 1, Memory: 512}, accel: "tcg"},
+		"freebsd_flash": {b: freebsd, s: runners.Spec{SMP: 1, Memory: 512}, accel: "tcg", flash: true},
+		"linux_disk":    {b: linuxDisk, s: runners.Spec{SMP: 1, Memory: 512}, accel: "tcg"},
+		"linux_person":  {b: linux, s: runners.Spec{SMP: 2, Memory: 256}, accel: "tcg", person: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o, err := optionsFor(c.b, c.s)
@@ -42,6 +48,9 @@ func TestCmdline(t *testing.T) {
 				t.Fatal(err)
 			}
 			o.Binary, o.Accel, o.Person = "qemu-system-x86_64", c.accel, c.person
+			if o.fromDisk() {
+				o.Firmware = Firmware{Path: "/firmware/a,b.fd", Code: c.flash}
+			}
 			got := strings.Join(o.Cmdline(), "\n") + "\n"
 			golden := "testdata/" + name + ".golden"
 			if *update {
