@@ -36,7 +36,7 @@ func (w *Worker) run(ctx context.Context, j Job) error {
 	limit := w.Pipeline.Layers[j.Layer].Timeout
 	e := Execution{
 		Builder: w.Builder, Runner: w.Runner, Cases: CasesOf(w.Suites, j.Suite, j.Layer, ""),
-		Image: j.Image, Suite: j.Suite, Seed: j.Seed, Dir: w.Places.Scratch(r.ID), Console: console, Record: record,
+		Image: j.Image, Commit: j.Commit, Suite: j.Suite, Seed: j.Seed, Dir: w.Places.Scratch(r.ID), Console: console, Record: record,
 	}
 	var rigErr error
 	r.Status, rigErr = e.Do(ctx, *j.Def, limit, &r)
@@ -118,6 +118,7 @@ type Execution struct {
 	Runner  runners.Runner
 	Cases   []suites.Case
 	Image   string
+	Commit  string // told to the machine; empty: none
 	Suite   string
 	Seed    uint64
 	Dir     string // scratch; made and removed
@@ -147,7 +148,7 @@ func (e Execution) Do(ctx context.Context, m pipeline.Machine, limit time.Durati
 		return suites.Broken, err
 	}
 	began := time.Now()
-	machine, err := e.Runner.Boot(ctx, bootable, spec(m, room, e.Console, limit/bootShare))
+	machine, err := e.Runner.Boot(ctx, bootable, spec(m, e.Commit, room, e.Console, limit/bootShare))
 	var results []suites.Status
 	note := func(res suites.Result) error {
 		results = append(results, res.Status)

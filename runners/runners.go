@@ -84,6 +84,10 @@ type Spec struct {
 	// host whose emulation is as slow as the runner measured it to be.
 	BootTimeout time.Duration
 	ExtraArgs   []string // further arguments for the virtual machine monitor
+	// Commit is told to whoever looks at the machine's board, and is no part of the
+	// image: equal images stay equal. FreeBSD shows it as kenv smbios.system.version,
+	// Linux as /sys/class/dmi/id/product_version. Empty: none is told.
+	Commit string
 }
 
 // NIC is how a machine is attached: a device model and a link.

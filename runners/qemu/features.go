@@ -168,3 +168,11 @@ func deviceName(model string) string {
 	}
 	return model
 }
+
+// board is what the machine says of itself: system information of the SMBIOS
+// (DSP0134, 7.2).
+type board struct{ commit string }
+
+func (b board) args() []string {
+	return []string{"-smbios", "type=1,product=headwatch,version=" + escaped(b.commit)}
+}

@@ -28,6 +28,7 @@ type Options struct {
 	// Person renders the machine for somebody at a terminal: console and monitor on
 	// standard input and output, nobody on the agent's channel.
 	Person bool
+	Commit string // upstream commit, for the SMBIOS; empty: none
 	Extra  []string
 }
 
@@ -79,6 +80,9 @@ func (o Options) features() []feature {
 	for i, n := range o.NICs {
 		fs = append(fs, nic{i, n})
 	}
+	if o.Commit != "" {
+		fs = append(fs, board{o.Commit})
+	}
 	return fs
 }
 
@@ -106,7 +110,7 @@ func optionsFor(b runners.Bootable, s runners.Spec) (Options, error) {
 	}
 	o := Options{
 		SMP: s.SMP, Memory: s.Memory, Kernel: b.Kernel, Initrd: b.Initrd, Disk: b.Disk,
-		NICs: s.NICs, Serial: s.Control == "serial", Extra: s.ExtraArgs,
+		NICs: s.NICs, Serial: s.Control == "serial", Commit: s.Commit, Extra: s.ExtraArgs,
 	}
 	o.Append = kernelArgs(b, o.Serial)
 	return o, nil

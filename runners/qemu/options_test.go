@@ -35,7 +35,8 @@ func TestCmdline(t *testing.T) {
 		"linux": {b: linux, s: runners.Spec{SMP: 2, Memory: 256}, accel: "tcg"},
 		"linux_serial_nics": {b: linux, accel: "kvm", s: runners.Spec{
 			SMP: 4, Memory: 1024, Control: "serial", ExtraArgs: []string{"-d", "guest_errors"},
-			NICs: []runners.NIC{{Model: "virtio-net", Link: "user"}, {Model: "e1000e", Link: "user", MAC: "52:54:00:00:00:01"}},
+			NICs:   []runners.NIC{{Model: "virtio-net", Link: "user"}, {Model: "e1000e", Link: "user", MAC: "52:54:00:00:00:01"}},
+			Commit: "0123456789abcdef0123456789abcdef01234567",
 		}},
 		"freebsd":       {b: freebsd, s: runners.Spec{SMP: 1, Memory: 512}, accel: "tcg"},
 		"freebsd_flash": {b: freebsd, s: runners.Spec{SMP: 1, Memory: 512}, accel: "tcg", flash: true},
