@@ -23,7 +23,7 @@ func Recipe(t pipeline.Target) runners.Recipe {
 func spec(m pipeline.Machine, commit, dir string, console runners.Console, boot time.Duration) runners.Spec {
 	s := runners.Spec{
 		Commit: commit,
-		SMP: m.SMP, Memory: m.Memory, Accel: m.Accel, Control: m.Control,
+		SMP:    m.SMP, Memory: m.Memory, Accel: m.Accel, Control: m.Control,
 		Dir: dir, ConsoleLog: console, BootTimeout: boot,
 	}
 	for _, n := range m.NICs {
