@@ -54,7 +54,7 @@ func (w *Worker) finishBuild(ctx context.Context, j Job, b Build) error {
 	if err := w.Store.FinishBuild(ctx, j, b); err != nil {
 		return err
 	}
-	w.Notify(Event{Kind: EventBuild, Job: j.ID, Commit: j.Commit, Status: b.Status.String(), Reason: b.Reason})
+	w.Notify(Event{Kind: EventBuild, Job: j.ID, Commit: j.Commit, Target: j.Target, Status: b.Status.String(), Reason: b.Reason})
 	return nil
 }
 
@@ -83,7 +83,7 @@ func (w *Worker) makeImage(ctx context.Context, j Job, target pipeline.Target) B
 		return broken(errors.New("the kernel package, the agent or the target has changed since this build was planned"))
 	}
 	tree := filepath.Join(dir, "tree")
-	if err := exportPresent(ctx, src, j.Commit, ids[j.Commit], tree); err != nil {
+	if err := ExportPresent(ctx, src, j.Commit, paths, tree); err != nil {
 		return broken(err)
 	}
 	logName := w.Places.Log(j.ID)
@@ -107,13 +107,18 @@ func (w *Worker) makeImage(ctx context.Context, j Job, target pipeline.Target) B
 	return Build{Status: suites.Passed, Image: img.ID, Log: logName, Incremental: img.Incremental}
 }
 
-// exportPresent writes the paths that the commit has, the keys of ids. A commit
+// ExportPresent writes those of the paths below dir that the commit has. A commit
 // that lacks one is no error here: the builder knows whether it can do without.
-func exportPresent(ctx context.Context, src Source, commit string, ids map[string]string, dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil || len(ids) == 0 {
+func ExportPresent(ctx context.Context, src Source, commit string, paths []string, dir string) error {
+	ids, err := src.TreeIDs(ctx, []string{commit}, paths)
+	if err != nil {
 		return err
 	}
-	return src.Export(ctx, commit, slices.Sorted(maps.Keys(ids)), dir)
+	have := ids[commit]
+	if err := os.MkdirAll(dir, 0o755); err != nil || len(have) == 0 {
+		return err
+	}
+	return src.Export(ctx, commit, slices.Sorted(maps.Keys(have)), dir)
 }
 
 func createLog(path string) (*os.File, error) {

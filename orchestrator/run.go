@@ -41,7 +41,7 @@ func (w *Worker) run(ctx context.Context, j Job) error {
 	var rigErr error
 	r.Status, rigErr = e.Do(ctx, *j.Def, limit, &r)
 	if errors.Is(rigErr, runners.ErrNoImage) {
-		if rigErr = w.restore(ctx, j); rigErr == nil {
+		if rigErr = w.Restore(ctx, j); rigErr == nil {
 			r.Status, rigErr = e.Do(ctx, *j.Def, limit, &r)
 		}
 	}
@@ -51,9 +51,9 @@ func (w *Worker) run(ctx context.Context, j Job) error {
 	return w.finishRun(ctx, r, console, rigErr)
 }
 
-// restore builds an image again that was collected or dropped since its build
+// Restore builds an image again that was collected or dropped since its build
 // was recorded. Equal inputs make equal images, or the run would be about another.
-func (w *Worker) restore(ctx context.Context, j Job) error {
+func (w *Worker) Restore(ctx context.Context, j Job) error {
 	target, ok := w.Pipeline.Targets[j.Target]
 	if !ok {
 		return fmt.Errorf("image %s is gone, and target %q is not in the pipeline any more", j.Image, j.Target)
@@ -90,7 +90,7 @@ func (w *Worker) finishRun(ctx context.Context, r Run, console ConsoleLog, rigEr
 	if err := w.Store.FinishRun(ctx, r, crashes); err != nil {
 		return err
 	}
-	w.Notify(Event{Kind: EventRun, Job: r.Job.ID, Run: r.ID, Commit: r.Job.Commit, Status: r.Status.String(), Reason: r.Reason})
+	w.Notify(Event{Kind: EventRun, Job: r.Job.ID, Run: r.ID, Commit: r.Job.Commit, Target: r.Job.Target, Status: r.Status.String(), Reason: r.Reason})
 	return nil
 }
 

@@ -32,6 +32,7 @@ type Event struct {
 	Job    string    `json:"job,omitempty"`
 	Run    string    `json:"run,omitempty"`
 	Commit string    `json:"commit,omitempty"`
+	Target string    `json:"target,omitempty"`
 	Case   string    `json:"case,omitempty"`
 	Status string    `json:"status,omitempty"`
 	Reason string    `json:"reason,omitempty"`

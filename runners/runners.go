@@ -56,9 +56,10 @@ type Image struct {
 	OS   string
 	Arch string
 	Size int64 // bytes of all artifacts, uncompressed
-	// Incremental says that the build which stored it used objects of earlier
-	// ones. It is no property of the image: a clean build should make the same.
-	Incremental bool
+	// How the build which stored it was done is no property of the image: a clean
+	// build should make the same.
+	Incremental bool // objects of earlier builds were used
+	Cached      bool // it was there, and nothing was compiled
 }
 
 // Bootable is an image laid out in a folder, ready for a Runner.

@@ -146,10 +146,16 @@ func RunDocument(r orchestrator.Run, results []suites.Result, crashes []orchestr
 		Run: r.ID, Image: r.Job.Image, Suite: r.Job.Suite, Seed: r.Job.Seed, Status: statusWord(r.Status),
 		Results: make([]api.Result, 0, len(results)), Crashes: make([]api.Crash, 0, len(crashes)),
 		State: string(r.State), Reason: r.Reason, Job: r.Job.ID, Attempt: r.Attempt, Repeat: r.Job.Repeat,
-		Layer: layerWord(r.Job.Layer), Commit: r.Job.Commit, Build: r.Job.Build, Target: r.Job.Target, Machine: r.Job.Machine,
+		Layer: layerWord(r.Job.Layer), Upstream: r.Job.Upstream, Commit: r.Job.Commit, Build: r.Job.Build, Target: r.Job.Target, Machine: r.Job.Machine,
 		Kernel: r.Kernel, Accel: r.Accel, Monitor: r.Monitor, BootID: r.BootID, BootTimeS: seconds(r.BootTime),
 		Host: r.Host, Command: r.Command, Reproduce: "headwatch reproduce " + r.ID,
 		Started: r.Started.UTC(), Finished: r.Finished.UTC(),
+	}
+	if m := r.Job.Def; m != nil {
+		d.Spec = &api.Machine{SMP: m.SMP, Memory: m.Memory, Accel: m.Accel, Control: m.Control, NICs: []api.NIC{}}
+		for _, n := range m.NICs {
+			d.Spec.NICs = append(d.Spec.NICs, api.NIC{Model: n.Model, Link: n.Link})
+		}
 	}
 	for _, res := range results {
 		d.Results = append(d.Results, api.Result{

@@ -48,6 +48,9 @@ func (a *app) stateDir() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if st, err := os.Stat(abs); err == nil && !st.IsDir() {
+		return "", usagef("state directory %s is a file; give another --state DIR", abs)
+	}
 	return abs, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -132,10 +133,20 @@ func checkDevices(ctx context.Context, r *qemu.Runner) finding {
 
 func checkAccel(ctx context.Context, r *qemu.Runner) finding {
 	accel, detail := r.Probe(ctx)
-	return finding{
-		Check: "acceleration", OK: accel == "kvm", Detail: accel + ": " + detail,
-		Fix: "none from here: load kvm_intel or kvm_amd, allow access to /dev/kvm, or enable nesting on the host above; emulation works, slowly",
+	f := finding{Check: "acceleration", OK: accel == "kvm", Detail: accel + ": " + detail}
+	if f.OK {
+		return f
 	}
+	f.Detail += "; emulation works, slowly"
+	switch kvm, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0); {
+	case errors.Is(err, fs.ErrNotExist):
+		f.Fix = "modprobe -a kvm_intel kvm_amd"
+	case errors.Is(err, fs.ErrPermission):
+		f.Fix = `usermod -aG kvm "$USER" # and log in again`
+	case err == nil:
+		kvm.Close() // there, and does not work: nothing that a command here could mend
+	}
+	return f
 }
 
 func checkKernels() finding {
@@ -208,7 +219,7 @@ func checkFirmware() finding {
 const wantDisk = 2 << 30
 
 func checkDisk(dir string) finding {
-	f := finding{Check: "disk", Needed: true, Fix: "headwatch --state DIR on a larger file system"}
+	f := finding{Check: "disk", Needed: true, Fix: "headwatch doctor --state /larger/headwatch # a folder on another file system"}
 	at := dir
 	for {
 		if _, err := os.Stat(at); err == nil || at == filepath.Dir(at) {

@@ -20,14 +20,15 @@ import (
 // stateEntries is everything that may lie in a state directory.
 var stateEntries = []string{
 	"lock", "headwatch.db", "headwatch.db-wal", "headwatch.db-shm", "queue", "images", "mirrors",
-	"logs", "consoles", "work", "pipelines.yaml", demoUpstream,
+	"logs", "consoles", "work", "scratch", "cache", "pipelines.yaml", demoUpstream,
 }
 
-// problem is one thing wrong with a state directory.
+// problem is one thing that is not as it should be in a state directory.
 type problem struct {
 	Check string `json:"check"`
 	What  string `json:"what"`
 	Fixed bool   `json:"fixed"`
+	Note  bool   `json:"note"` // what a killed process left: no damage, and the next owner goes on from there
 }
 
 func fsckCommand(a *app) *cobra.Command {
@@ -36,7 +37,8 @@ func fsckCommand(a *app) *cobra.Command {
 		Use: "fsck", Short: "check a state directory: database, images, logs, left-overs",
 		Long: `Reads everything that the state directory holds: the database's integrity and our
 own invariants, every image by its digest, the logs that results refer to, and
-what does not belong there. Exit 0 when nothing is wrong or all was repaired, 1
+what does not belong there. Work that a killed process left is noted: the next
+owner goes on from there. Exit 0 when nothing is wrong or all was repaired, 1
 otherwise.
 
 --repair removes left-overs and damaged images, which are built again when they
@@ -62,7 +64,7 @@ func (a *app) fsck(ctx context.Context, repair bool) error {
 	}
 	defer lock.release()
 	problems := []problem{}
-	for _, check := range []func(context.Context, string, bool) ([]problem, error){fsckDatabase, fsckImages, fsckFiles} {
+	for _, check := range []func(context.Context, string, bool) ([]problem, error){fsckDatabase, fsckKept, fsckImages, fsckFiles} {
 		found, err := check(ctx, dir, repair)
 		if err != nil {
 			return rig(err)
@@ -76,13 +78,16 @@ func (a *app) fsck(ctx context.Context, repair bool) error {
 	} else {
 		for _, p := range problems {
 			note := ""
-			if p.Fixed {
+			switch {
+			case p.Fixed:
 				note = " (repaired)"
+			case p.Note:
+				note = " (note)"
 			}
 			fmt.Fprintf(a.stdout, "%s: %s%s\n", p.Check, p.What, note)
 		}
 	}
-	if slices.ContainsFunc(problems, func(p problem) bool { return !p.Fixed }) {
+	if slices.ContainsFunc(problems, func(p problem) bool { return !p.Fixed && !p.Note }) {
 		return errBad
 	}
 	return nil
@@ -110,21 +115,73 @@ func fsckDatabase(ctx context.Context, dir string, _ bool) ([]problem, error) {
 		return nil, err
 	}
 	defer db.Close()
-	kept, err := db.Artifacts(ctx)
+	// We own the state directory, so nobody is at work.
+	running, err := db.RunningRuns(ctx)
 	if err != nil {
 		return nil, err
 	}
+	for _, r := range running {
+		out = append(out, problem{Check: "run", What: fmt.Sprintf("%s was under way when its process was killed; it is done again", r.ID), Note: true})
+	}
+	return out, nil
+}
+
+// fsckKept checks that the logs which the database names are there and whole, and
+// that it names all that are there.
+func fsckKept(ctx context.Context, dir string, repair bool) ([]problem, error) {
+	db, err := store.Share(ctx, dbPath(dir))
+	if err != nil {
+		return nil, nil // there is none, or fsckDatabase has told what is wrong with it
+	}
+	defer db.Close()
+	kept, err := db.Artifacts(ctx)
+	if err != nil {
+		return nil, nil
+	}
+	var out []problem
+	known := map[string]bool{}
 	for _, name := range kept.Logs {
+		known[name] = true
 		if _, err := os.Stat(keptPath(dir, name)); err != nil {
 			out = append(out, problem{Check: "log", What: err.Error()})
 		}
 	}
 	for _, name := range kept.Consoles {
+		known[name] = true
 		if _, err := console.Load(keptPath(dir, name), maxConsole); err != nil {
 			out = append(out, problem{Check: "console", What: err.Error()})
 		}
 	}
+	for _, folder := range []string{"logs", "consoles"} {
+		entries, err := os.ReadDir(filepath.Join(dir, folder))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		for _, e := range entries {
+			name := filepath.Join(folder, e.Name())
+			if known[name] || e.IsDir() && e.Name() == handLogs {
+				continue
+			}
+			p, err := leftOver(filepath.Join(dir, name), "belongs to nothing that was recorded", repair)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, p)
+		}
+	}
 	return out, nil
+}
+
+// leftOver notes what a killed process left, and removes it if asked.
+func leftOver(path, why string, repair bool) (problem, error) {
+	p := problem{Check: "left-over", What: path + ": " + why, Note: true}
+	if repair {
+		if err := os.RemoveAll(path); err != nil {
+			return p, err
+		}
+		p.Fixed = true
+	}
+	return p, nil
 }
 
 // fsckImages reads every image.
@@ -169,13 +226,18 @@ func fsckFiles(_ context.Context, dir string, repair bool) ([]problem, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
+	var paths []string
 	for _, e := range left {
-		p := problem{Check: "left-over", What: filepath.Join(work, e.Name()) + ": work of a process that was killed"}
-		if repair {
-			if err := os.RemoveAll(filepath.Join(work, e.Name())); err != nil {
-				return nil, err
-			}
-			p.Fixed = true
+		paths = append(paths, filepath.Join(work, e.Name()))
+	}
+	dead, err := sweepScratch(dir, false)
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range append(paths, dead...) {
+		p, err := leftOver(path, "work of a process that was killed", repair)
+		if err != nil {
+			return nil, err
 		}
 		out = append(out, p)
 	}

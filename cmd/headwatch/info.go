@@ -79,7 +79,13 @@ func pipelinesCommand(a *app) *cobra.Command {
 		},
 		&cobra.Command{
 			Use: "show", Short: "print the built-in pipelines file, to start one's own from", Args: cobra.NoArgs,
-			RunE: func(*cobra.Command, []string) error { _, err := a.stdout.Write(headwatch.Pipelines); return err },
+			RunE: func(*cobra.Command, []string) error {
+				if a.json {
+					return a.document(map[string]string{"file": "(built-in)", "text": string(headwatch.Pipelines)})
+				}
+				_, err := a.stdout.Write(headwatch.Pipelines)
+				return err
+			},
 		},
 	)
 	return root

@@ -109,7 +109,7 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	f.BoolVar(&a.json, "json", false, "print one JSON document on standard output")
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "log more")
 	root.AddCommand(
-		demoCommand(a), nightlyCommand(a), serveCommand(a), runCommand(a), reproduceCommand(a),
+		demoCommand(a), nightlyCommand(a), serveCommand(a), buildCommand(a), runCommand(a), reproduceCommand(a),
 		suitesCommand(a), doctorCommand(a), fsckCommand(a), benchCommand(a), pipelinesCommand(a),
 		manCommand(), versionCommand(a),
 	)

@@ -97,10 +97,10 @@ type eventTally struct {
 }
 
 // rigKey is what infra errors are told apart by: what was tried again and broke
-// again is one.
+// again is one, and what was told in the end is none.
 type rigKey struct {
-	kind   orchestrator.EventKind
-	commit string
+	kind           orchestrator.EventKind
+	commit, target string
 }
 
 func (t *eventTally) count(e orchestrator.Event) {
@@ -110,18 +110,21 @@ func (t *eventTally) count(e orchestrator.Event) {
 	switch e.Kind {
 	case orchestrator.EventBuild:
 		t.build++
-		what = "build of " + short(e.Commit)
+		what = fmt.Sprintf("build of %s for %s", short(e.Commit), e.Target)
 	case orchestrator.EventRun:
 		t.run++
 		what = "run " + e.Run
 	default:
 		return
 	}
-	if e.Status == suites.Broken.String() {
-		if t.rig == nil {
-			t.rig = map[rigKey]string{}
-		}
-		t.rig[rigKey{e.Kind, e.Commit}] = what + because(e.Reason)
+	if t.rig == nil {
+		t.rig = map[rigKey]string{}
+	}
+	key := rigKey{e.Kind, e.Commit, e.Target}
+	delete(t.rig, key)
+	untold := e.Status == suites.Broken.String() || e.Kind == orchestrator.EventBuild && e.Status == suites.Skipped.String()
+	if untold {
+		t.rig[key] = what + because(e.Reason)
 	}
 }
 

@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/headwatch/headwatch/orchestrator"
+	"github.com/headwatch/headwatch/orchestrator/pipeline"
 	"github.com/headwatch/headwatch/orchestrator/store"
-	"github.com/headwatch/headwatch/suites"
 	"github.com/headwatch/headwatch/web"
 	"github.com/headwatch/headwatch/web/api"
 )
@@ -28,34 +29,37 @@ case failed, 125 when nothing could be told.`,
 }
 
 func (a *app) reproduce(ctx context.Context, id string) error {
-	was, err := a.recordedRun(ctx, id)
+	dir, err := a.stateDir()
 	if err != nil {
 		return err
 	}
-	if was.Image == "" {
-		return rig(fmt.Errorf("run %s has no image", was.Run))
+	if _, err := os.Stat(dbPath(dir)); err != nil {
+		return usagef("run %s: there is no database in %s; give --state DIR", id, dir)
 	}
-	b, err := a.openBench()
+	file, err := a.loadPipeline()
 	if err != nil {
-		return rig(err)
+		return err
 	}
-	defer b.close()
-	m, ok := b.file.Machines[was.Machine]
-	if !ok {
-		return rig(fmt.Errorf("run %s was on machine %q, which is not in %s any more", was.Run, was.Machine, b.file.Path))
+	was, err := a.recordedRun(ctx, dir, id)
+	if err != nil {
+		return err
 	}
-	var layer suites.Layer
-	if err := layer.UnmarshalText([]byte(was.Layer)); err != nil {
-		return rig(err)
+	j, err := a.jobOf(file, was)
+	if err != nil {
+		return err
 	}
 	if err := preflight(ctx); err != nil {
 		return rig(err)
 	}
-	j := orchestrator.Job{
-		ID: was.Job, Kind: orchestrator.RunJob, Commit: was.Commit, Target: was.Target, Build: was.Build,
-		Image: was.Image, Machine: was.Machine, Suite: was.Suite, Layer: layer, Repeat: was.Repeat, Seed: was.Seed,
+	b, err := a.openBench(file, dir, "reproduce")
+	if err != nil {
+		return rig(err)
 	}
-	doc, err := b.execute(ctx, j, m, "")
+	defer b.close()
+	if err := b.ensureImage(ctx, j); err != nil {
+		return rig(err)
+	}
+	doc, err := b.execute(ctx, j, "")
 	if ctx.Err() != nil {
 		return rig(errors.New("stopped"))
 	}
@@ -63,6 +67,44 @@ func (a *app) reproduce(ctx context.Context, id string) error {
 		return rig(err)
 	}
 	return a.reportReproduction(was, doc)
+}
+
+// jobOf is the job of a recorded run: its machine is what it was then.
+func (a *app) jobOf(file *pipeline.File, was api.Run) (j orchestrator.Job, err error) {
+	if was.Image == "" {
+		return j, rig(fmt.Errorf("run %s has no image", was.Run))
+	}
+	j = orchestrator.Job{
+		ID: was.Job, Kind: orchestrator.RunJob, Upstream: was.Upstream, Commit: was.Commit, Target: was.Target, Build: was.Build,
+		Image: was.Image, Machine: was.Machine, Suite: was.Suite, Repeat: was.Repeat, Seed: was.Seed,
+	}
+	if err := j.Layer.UnmarshalText([]byte(was.Layer)); err != nil {
+		return j, rig(err)
+	}
+	if was.Spec == nil {
+		return j, rig(fmt.Errorf("run %s does not say what machine %q was", was.Run, was.Machine))
+	}
+	m := pipeline.Machine{Name: was.Machine, SMP: was.Spec.SMP, Memory: was.Spec.Memory, Accel: was.Spec.Accel, Control: was.Spec.Control}
+	for _, n := range was.Spec.NICs {
+		m.NICs = append(m.NICs, pipeline.NIC{Model: n.Model, Link: n.Link})
+	}
+	j.Def = &m
+	return j, nil
+}
+
+// ensureImage builds an image again that was collected since. Beside an owner
+// that is the owner's to do: mirrors have one user.
+func (b *workbench) ensureImage(ctx context.Context, j orchestrator.Job) error {
+	if known, err := b.images.Has(j.Image); known || err != nil {
+		return err
+	}
+	if b.lock == nil {
+		return fmt.Errorf("image %s is gone; try again when %s has no owner: it is built again then", j.Image, b.dir)
+	}
+	w := orchestrator.Worker{
+		Pipeline: b.file, Sources: b.mirrors.source, Builder: b.builder, Places: orchestrator.Places{Root: b.scratch.dir},
+	}
+	return w.Restore(ctx, j)
 }
 
 // reportReproduction shows what came of doing a run again beside what it said
@@ -93,22 +135,13 @@ func (a *app) reportReproduction(was, now api.Run) error {
 	return runVerdict([]api.Run{now})
 }
 
-// recordedRun reads a run from the owner of the state directory, or from the
-// database when nobody owns it.
-func (a *app) recordedRun(ctx context.Context, id string) (api.Run, error) {
-	dir, err := a.stateDir()
-	if err != nil {
-		return api.Run{}, err
+// recordedRun reads a run from the owner of the state directory where it serves,
+// else from the database.
+func (a *app) recordedRun(ctx context.Context, dir, id string) (api.Run, error) {
+	if who, owned := findOwner(dir); owned && who.URL != "" {
+		return askOwner(ctx, who, id)
 	}
-	lock, err := own(dir, "reproduce")
-	if owned, ok := errors.AsType[*errOwned](err); ok && owned.who.URL != "" {
-		return askOwner(ctx, owned.who, id)
-	}
-	if err != nil {
-		return api.Run{}, rig(err)
-	}
-	defer lock.release()
-	db, err := store.Open(ctx, dbPath(dir))
+	db, err := store.Share(ctx, dbPath(dir))
 	if err != nil {
 		return api.Run{}, rig(err)
 	}

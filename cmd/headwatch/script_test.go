@@ -2,8 +2,13 @@ package main
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -46,7 +51,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Condition: condition,
-		Cmds:      map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "flip": flip, "takeport": takePort, "ready": ready, "envsubst": envSubst, "failedrun": failedRun, "anyrun": anyRun},
+		Cmds:      map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "flip": flip, "takeport": takePort, "ready": ready, "envsubst": envSubst, "failedrun": failedRun, "anyrun": anyRun, "deliver": deliver, "logged": logged},
 	})
 }
 
@@ -201,4 +206,58 @@ func envSubst(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	text := strings.ReplaceAll(ts.ReadFile(args[0]), "$WORK", ts.Getenv("WORK"))
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o644))
+}
+
+// deliver CODE STATE REPOSITORY SECRET [BYTES] delivers a push to main as GitHub
+// does, signed with the secret (not at all when that is empty) and padded to a
+// size, and wants that status code.
+func deliver(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 4 {
+		ts.Fatalf("usage: deliver CODE STATE REPOSITORY SECRET [BYTES]")
+	}
+	who, ok := findOwner(ts.MkAbs(args[1]))
+	if !ok {
+		ts.Fatalf("nobody serves %s", args[1])
+	}
+	pad := 0
+	if len(args) > 4 {
+		var err error
+		pad, err = strconv.Atoi(args[4])
+		ts.Check(err)
+	}
+	body := fmt.Sprintf(`{"ref": "refs/heads/main", "after": "%040d", "repository": {"full_name": %q, "name": "x", "owner": {"login": "x"}}, "pad": %q}`,
+		1, args[2], strings.Repeat("x", pad))
+	req, err := http.NewRequest(http.MethodPost, strings.TrimSuffix(who.URL, "/")+"/webhook", strings.NewReader(body))
+	ts.Check(err)
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("X-GitHub-Event", "push")
+	if args[3] != "" {
+		mac := hmac.New(sha256.New, []byte(args[3]))
+		mac.Write([]byte(body))
+		req.Header.Set("X-Hub-Signature-256", "sha256="+hex.EncodeToString(mac.Sum(nil)))
+	}
+	resp, err := http.DefaultClient.Do(req)
+	ts.Check(err)
+	resp.Body.Close()
+	if strconv.Itoa(resp.StatusCode) != args[0] {
+		ts.Fatalf("answered %s, want %s", resp.Status, args[0])
+	}
+}
+
+// logged FILE TEXT waits until a file has the text.
+func logged(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: logged FILE TEXT")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	poll := time.NewTicker(50 * time.Millisecond)
+	defer poll.Stop()
+	for !strings.Contains(ts.ReadFile(args[0]), args[1]) {
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			ts.Fatalf("%s never said %q:\n%s", args[0], args[1], ts.ReadFile(args[0]))
+		}
+	}
 }

@@ -153,27 +153,20 @@ func splitArguments(s string) []string {
 
 // nics reads a list of "model" and "model@link".
 func (r *reader) nics(into *[]NIC) field {
-	const most = 8
 	return func(key string, n *yaml.Node) {
 		r.items(n, key, "model or model@link", func(item *yaml.Node) {
 			s, ok := r.word(item, key, "model or model@link, such as virtio-net@user")
 			if !ok {
 				return
 			}
-			model, link, linked := strings.Cut(s, "@")
-			if !linked {
-				link = "user"
+			c, problems := r.nic(s, r.known)
+			for _, p := range problems {
+				r.add(item, "%s: %s", key, p)
 			}
-			if !slices.Contains(r.known.NICModels, model) {
-				r.add(item, "%s: unknown model %s: %s", key, quote(model), r.hint(model, r.known.NICModels))
-			}
-			if !slices.Contains(r.known.NICLinks, link) {
-				r.add(item, "%s: unknown link %s: %s", key, quote(link), r.hint(link, r.known.NICLinks))
-			}
-			*into = append(*into, NIC{model, link})
+			*into = append(*into, c)
 		})
-		if len(*into) > most {
-			r.add(n, "%s: expected at most %d, found %d", key, most, len(*into))
+		if len(*into) > maxNICs {
+			r.add(n, "%s: expected at most %d, found %d", key, maxNICs, len(*into))
 		}
 	}
 }

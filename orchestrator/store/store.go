@@ -79,9 +79,39 @@ func Open(ctx context.Context, path string) (*DB, error) {
 	return db, nil
 }
 
+// Share opens the database at path beside its owner, to read it. It changes
+// nothing, and refuses a schema that is not today's: the owner's headwatch is
+// another version then.
+func Share(ctx context.Context, path string) (*DB, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("open database %s: %w", path, err)
+	}
+	db := &DB{Now: time.Now, path: abs}
+	steps, err := migrations(migrationFiles)
+	if err != nil {
+		return nil, err
+	}
+	version, err := db.inspect(ctx, len(steps))
+	if err != nil {
+		return nil, err
+	}
+	if version < len(steps) {
+		return nil, fmt.Errorf("database %s has schema version %d, this headwatch has %d: run any command that owns the state directory first", abs, version, len(steps))
+	}
+	if db.r, err = sql.Open("sqlite3", dsn(abs, url.Values{"mode": {"rw"}, "_query_only": {"1"}})); err != nil {
+		return nil, db.explain("open database", err)
+	}
+	db.r.SetMaxOpenConns(readers)
+	return db, nil
+}
+
 // Close waits for queries under way and closes the file. The writer goes last:
 // it folds the write-ahead log into the database.
 func (db *DB) Close() error {
+	if db.w == nil {
+		return db.r.Close()
+	}
 	return errors.Join(db.r.Close(), db.w.Close())
 }
 

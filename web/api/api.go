@@ -141,10 +141,12 @@ type Run struct {
 	Attempt   int       `json:"attempt"`
 	Repeat    int       `json:"repeat"`
 	Layer     string    `json:"layer,omitempty"`
+	Upstream  string    `json:"upstream,omitempty"`
 	Commit    string    `json:"commit"`
 	Build     string    `json:"build,omitempty"`
 	Target    string    `json:"target"`
 	Machine   string    `json:"machine"`
+	Spec      *Machine  `json:"spec,omitempty"` // what the machine was at the time
 	Kernel    string    `json:"kernel,omitempty"`
 	Accel     string    `json:"accel,omitempty"`
 	Monitor   string    `json:"monitor,omitempty"`
@@ -155,6 +157,21 @@ type Run struct {
 	Reproduce string    `json:"reproduce"`         // command that does the same again
 	Started   time.Time `json:"started,omitzero"`
 	Finished  time.Time `json:"finished,omitzero"`
+}
+
+// Machine is what an image was booted on.
+type Machine struct {
+	SMP     int    `json:"smp"`        // virtual CPUs
+	Memory  int    `json:"memory_mib"` // MiB
+	Accel   string `json:"accel"`      // as asked for: auto, kvm or tcg
+	Control string `json:"control"`    // the agent's channel: virtio or serial
+	NICs    []NIC  `json:"nics"`
+}
+
+// NIC is how a machine is attached.
+type NIC struct {
+	Model string `json:"model"`
+	Link  string `json:"link"`
 }
 
 // Result is what one case said. Case is "suite/case".

@@ -65,6 +65,16 @@ func (s *Store) entries() (list []Entry, whole bool, err error) {
 	return list, whole, nil
 }
 
+// Has tells whether the store has an image. That its blobs are whole is seen when
+// it is opened.
+func (s *Store) Has(id string) (bool, error) {
+	_, err := s.manifest(id)
+	if errors.Is(err, ErrNoImage) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // Drop removes an image, and those of its blobs that no other image has. The
 // error wraps ErrNoImage when the store lacks it.
 func (s *Store) Drop(ctx context.Context, id string) error {

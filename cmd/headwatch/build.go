@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/headwatch/headwatch/runners"
+)
+
+type buildOptions struct {
+	sourceOptions
+	target string
+}
+
+// flags adds the flags that say what is built.
+func (o *sourceOptions) flags(f *pflag.FlagSet) {
+	f.StringVar(&o.src, "src", "", "build from the source tree in `folder`, which is not changed")
+	f.StringVar(&o.commit, "commit", "", "build from a `revision` of the upstream")
+	f.StringVar(&o.upstream, "upstream", "", "`name` of the upstream, where the matrix leaves a choice")
+	f.StringVar(&o.kernconf, "kernconf", "", "kernel configuration `file` instead of the target's")
+	f.BoolVar(&o.clean, "clean", false, "use no objects of earlier builds")
+}
+
+func buildCommand(a *app) *cobra.Command {
+	var o buildOptions
+	cmd := &cobra.Command{
+		Use:   "build --src DIR --target T",
+		Short: "source tree to image",
+		Long: `Makes a target's image from a source tree, or from a commit of its upstream, and
+keeps it in the state directory. Objects are kept too: the next build costs what
+has changed, and one of the same tree nothing. The log is kept beside the others.
+Exit 0 when there is an image, 1 when the source does not compile, 125 when the
+rig failed.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.build(cmd.Context(), o) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.target, "target", "freebsd-amd64", "`target` of the pipeline")
+	o.sourceOptions.flags(f)
+	return cmd
+}
+
+// buildDocument is what `build --json` prints.
+type buildDocument struct {
+	Image       string  `json:"image"`
+	Target      string  `json:"target"`
+	Commit      string  `json:"commit,omitempty"`
+	OS          string  `json:"os"`
+	Arch        string  `json:"arch"`
+	SizeBytes   int64   `json:"size_bytes"` // of all artifacts, uncompressed
+	Cached      bool    `json:"cached"`     // nothing was compiled
+	Incremental bool    `json:"incremental"`
+	Log         string  `json:"log"`
+	DurationS   float64 `json:"duration_s"`
+}
+
+func (a *app) build(ctx context.Context, o buildOptions) error {
+	file, err := a.loadPipeline()
+	if err != nil {
+		return err
+	}
+	if err := o.check(file, o.target); err != nil {
+		return err
+	}
+	dir, err := a.stateDir()
+	if err != nil {
+		return err
+	}
+	b, err := a.openBench(file, dir, "build")
+	if err != nil {
+		return rig(err)
+	}
+	defer b.close()
+	began := time.Now()
+	img, commit, err := a.buildImage(ctx, b, o.target, o.sourceOptions)
+	if err != nil {
+		return err
+	}
+	doc := buildDocument{
+		Image: img.ID, Target: o.target, Commit: commit, OS: img.OS, Arch: img.Arch, SizeBytes: img.Size,
+		Cached: img.Cached, Incremental: img.Incremental, Log: b.log(o.target), DurationS: time.Since(began).Seconds(),
+	}
+	if a.json {
+		return rig(a.document(doc))
+	}
+	fmt.Fprintln(a.stdout, doc.Image)
+	return nil
+}
+
+// buildImage makes an image, with its steps on standard error and all that the
+// tools say in a log that stays.
+func (a *app) buildImage(ctx context.Context, b *workbench, target string, o sourceOptions) (img runners.Image, commit string, err error) {
+	r, err := b.recipe(target, o)
+	if err != nil {
+		return img, "", rig(err)
+	}
+	t, commit, err := b.tree(ctx, target, r, o)
+	if err != nil {
+		return img, "", rig(err)
+	}
+	path := b.log(target)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return img, "", rig(err)
+	}
+	log, err := os.Create(path)
+	if err != nil {
+		return img, "", rig(fmt.Errorf("build log: %w", err))
+	}
+	defer log.Close()
+	var out io.Writer = log
+	if !a.json {
+		out = io.MultiWriter(log, &steps{w: a.stderr, began: time.Now()})
+	}
+	img, err = b.builder.Build(ctx, r, t, out)
+	if _, source := errors.AsType[*runners.BuildError](err); source {
+		return img, "", &exitError{exitBad, fmt.Errorf("%w (log: %s)", err, path)}
+	}
+	return img, commit, rig(err)
+}
+
+// log is where the last build of a target by hand says what it did.
+func (b *workbench) log(target string) string {
+	return filepath.Join(b.dir, "logs", handLogs, target+".log")
+}
+
+// handLogs is the folder of the logs of builds by hand.
+const handLogs = "hand"
+
+// steps shows the lines of a build's log that begin a step. make's own are marked
+// ">>>"; long builds say little else that people can read.
+type steps struct {
+	w     io.Writer
+	began time.Time
+	line  strings.Builder
+}
+
+// maxStep bounds what is kept of a line.
+const maxStep = 200
+
+func (s *steps) Write(p []byte) (int, error) {
+	for _, c := range p {
+		if c != '\n' {
+			if s.line.Len() < maxStep {
+				s.line.WriteByte(c)
+			}
+			continue
+		}
+		if text, ok := strings.CutPrefix(s.line.String(), ">>> "); ok && !strings.Contains(text, "-----") {
+			fmt.Fprintf(s.w, "%6.1fs %s\n", time.Since(s.began).Seconds(), text)
+		}
+		s.line.Reset()
+	}
+	return len(p), nil
+}
