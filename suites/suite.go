@@ -66,6 +66,12 @@ type T struct {
 	// Metrics collects what the case measured. Names are [a-z0-9_]+ and end in
 	// their unit: completion_s, rate_bytes_per_s.
 	Metrics map[string]float64
+	// Report records the result of a part of the case, for cases that run a whole
+	// foreign test suite; the part's name is the result's Case, "suite/part". No
+	// name comes twice. output is what the part printed, of limited length and for
+	// people only. After an error the case ends with it. Nil where only whole cases
+	// can be recorded.
+	Report func(r Result, output string) error
 }
 
 // Result is what a case said in one run.
