@@ -17,8 +17,9 @@ import (
 const defaultCaseTimeout = time.Minute
 
 // one runs a case. lost says why it cannot be run any more: a case without a
-// guest is broken, never passed and never failed.
-func (e Execution) one(ctx context.Context, m runners.Machine, c suites.Case, lost string) suites.Result {
+// guest is broken, never passed and never failed. report takes the results of its
+// parts.
+func (e Execution) one(ctx context.Context, m runners.Machine, c suites.Case, lost string, report func(suites.Result) error) suites.Result {
 	res := suites.Result{Case: e.Suite + "/" + c.Name}
 	if len(c.OSes) > 0 && !slices.Contains(c.OSes, m.OS()) {
 		res.Status, res.Reason = suites.Skipped, fmt.Sprintf("only for %s, the guest is %s", strings.Join(c.OSes, " and "), m.OS())
@@ -34,7 +35,7 @@ func (e Execution) one(ctx context.Context, m runners.Machine, c suites.Case, lo
 	}
 	caseCtx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	t := &suites.T{Guest: m, Rand: random(e.Seed, res.Case), Metrics: map[string]float64{}}
+	t := &suites.T{Guest: m, Rand: random(e.Seed, res.Case), Metrics: map[string]float64{}, Report: report}
 	before := len(m.Crashes())
 	began := time.Now()
 	err := protect(func() error { return c.Run(caseCtx, t) })

@@ -1,7 +1,7 @@
 package orchestrator
 
 import (
-	"slices"
+	"strings"
 
 	"github.com/headwatch/headwatch/orchestrator/bisect"
 	"github.com/headwatch/headwatch/orchestrator/verdict"
@@ -140,7 +140,7 @@ func (p Planner) runsLeft(v View, s series, build string) bool {
 		for _, name := range p.Layers[layer].Suites {
 			key := RunKey{Build: build, Machine: s.machine, Suite: name, Layer: layer}
 			n, has := v.Runs[key]
-			if !has || !slices.Contains(p.caseNames(name, layer), s.name) {
+			if !has || !strings.HasPrefix(s.name, name+"/") && s.name != CaseBoot {
 				continue
 			}
 			if n.Finished < n.Planned {

@@ -167,7 +167,7 @@ func (p Planner) runJobs(v View, w wantedBuild, b Build, cell pipeline.Cell, con
 		for _, name := range p.Layers[layer].Suites {
 			key := RunKey{Build: b.ID, Machine: cell.Machine, Suite: name, Layer: layer}
 			cases := p.caseNames(name, layer)
-			want := p.wanted(v, key, cases, confirm)
+			want := p.wanted(v, key, append(p.parts(v, cell.Machine, name), cases...), confirm)
 			jobs = append(jobs, p.newRuns(v, w.commit, b, key, want)...)
 			passed = passed && layerPassed(v, key, cases)
 		}
@@ -192,6 +192,26 @@ func (p Planner) caseNames(suite string, layer suites.Layer) []string {
 		}
 	}
 	return names
+}
+
+// parts lists the cases of a suite that only its results name: what a foreign test
+// suite that it ran was made of.
+func (p Planner) parts(v View, machine, suite string) []string {
+	known := map[string]bool{}
+	for _, layer := range suites.Layers {
+		for _, name := range p.caseNames(suite, layer) {
+			known[name] = true
+		}
+	}
+	var out []string
+	for k := range v.Tallies {
+		if k.Machine == machine && !known[k.Case] && strings.HasPrefix(k.Case, suite+"/") {
+			known[k.Case] = true
+			out = append(out, k.Case)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // wanted is how many conclusive runs a suite should have on a build: the

@@ -25,6 +25,7 @@ type world struct {
 	image   func(build string) string                            // that a build makes
 	rand    *rand.Rand
 
+	parts       []string        // results of suite f that are no case of it
 	incremental bool            // builds use objects of earlier ones, unless asked not to
 	clean       map[string]bool // builds of which a clean one was made
 	builds      int
@@ -164,7 +165,11 @@ func (w *world) carryOut(j Job) {
 	n.Finished++
 	var all []suites.Status
 	boot := w.result(j.Build, CaseBoot, w.rand)
-	for _, name := range w.planner.caseNames(j.Suite, j.Layer) {
+	names := w.planner.caseNames(j.Suite, j.Layer)
+	if j.Suite == "f" {
+		names = append(names, w.parts...)
+	}
+	for _, name := range names {
 		if boot == suites.Broken {
 			break // Execution.Do records nothing of a run that the rig broke
 		}

@@ -24,7 +24,7 @@ func (p Planner) regress(v View, cells []pipeline.Cell, verdicts []Judgement) ([
 	want := func(s series, commit string) {
 		sel = append(sel, Selection{Commit: commit, Target: v.Target, Reason: BySearch, Upto: max(s.layer, suites.Smoke)})
 	}
-	for _, s := range allSeries(cells, p.Suites) {
+	for _, s := range p.allSeries(v, cells) {
 		line := p.statesOf(v, s, known)
 		for _, t := range turns(line) {
 			r, probe := p.follow(v, s, line, t)
@@ -211,15 +211,24 @@ func enclosing(v View, s series, t turn) *Regression {
 	return nil
 }
 
-func allSeries(cells []pipeline.Cell, all []suites.Suite) []series {
+// allSeries lists what can regress on the cells, parts of foreign suites included.
+func (p Planner) allSeries(v View, cells []pipeline.Cell) []series {
 	out := []series{{name: CaseBuild}}
 	for _, cell := range cells {
 		out = append(out, series{cell.Machine, CaseBoot, suites.Smoke})
-		for _, s := range all {
+		for _, s := range p.Suites {
+			var layer suites.Layer
 			for _, c := range s.Cases {
 				if slices.Contains(cell.Layers, c.Layer) {
+					layer = c.Layer
 					out = append(out, series{cell.Machine, s.Name + "/" + c.Name, c.Layer})
 				}
+			}
+			if layer == 0 {
+				continue
+			}
+			for _, name := range p.parts(v, cell.Machine, s.Name) {
+				out = append(out, series{cell.Machine, name, layer})
 			}
 		}
 	}

@@ -232,3 +232,16 @@ func TestPlanGoesAroundWhatCannotBeHad(t *testing.T) {
 		t.Errorf("tried %d times, want once", n.Done)
 	}
 }
+
+// A part of a foreign suite, which no list of cases names, is looked at twice and
+// bisected like any case.
+func TestPlanFollowsPartsOfASuite(t *testing.T) {
+	w := newWorld(numbered(12)...)
+	w.parts = []string{"f/sys/netinet/tcp:rst"}
+	w.result = failFrom(7, w.parts[0])
+	w.sel(0, 11)
+	w.settle(t)
+	if len(w.view.Regressions) != 1 || w.view.Regressions[0].Culprit != "c007" || w.view.Regressions[0].Case != w.parts[0] {
+		t.Errorf("%+v, want culprit c007 of the part", w.view.Regressions)
+	}
+}

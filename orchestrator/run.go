@@ -168,7 +168,7 @@ func (e Execution) Do(ctx context.Context, m pipeline.Machine, limit time.Durati
 	}
 	lost := ""
 	for _, c := range e.Cases {
-		res := e.one(ctx, machine, c, lost)
+		res := e.one(ctx, machine, c, lost, note)
 		if lost == "" && gone(machine) {
 			lost = fmt.Sprintf("not run: the guest ended in %s", res.Case)
 			res = endedIn(machine, res)

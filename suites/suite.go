@@ -68,10 +68,9 @@ type T struct {
 	Metrics map[string]float64
 	// Report records the result of a part of the case, for cases that run a whole
 	// foreign test suite; the part's name is the result's Case, "suite/part". No
-	// name comes twice. output is what the part printed, of limited length and for
-	// people only. After an error the case ends with it. Nil where only whole cases
-	// can be recorded.
-	Report func(r Result, output string) error
+	// name comes twice. After an error the case ends with it. Nil where only whole
+	// cases can be recorded.
+	Report func(r Result) error
 }
 
 // Result is what a case said in one run.
@@ -81,6 +80,7 @@ type Result struct {
 	Reason   string             // empty for passed
 	Duration time.Duration      //
 	Metrics  map[string]float64 //
+	Output   string             // what it printed, of limited length and for people only
 }
 
 // Operation is one thing that the agent can do for a case. It runs inside the

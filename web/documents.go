@@ -160,7 +160,7 @@ func RunDocument(r orchestrator.Run, results []suites.Result, crashes []orchestr
 	for _, res := range results {
 		d.Results = append(d.Results, api.Result{
 			Case: res.Case, Status: statusWord(res.Status), Reason: res.Reason,
-			DurationS: seconds(res.Duration), Metrics: finite(res.Metrics),
+			DurationS: seconds(res.Duration), Metrics: finite(res.Metrics), Output: res.Output,
 		})
 	}
 	for _, c := range crashes {

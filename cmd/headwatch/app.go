@@ -14,6 +14,7 @@ import (
 	"github.com/headwatch/headwatch/orchestrator/pipeline"
 	"github.com/headwatch/headwatch/runners/qemu"
 	"github.com/headwatch/headwatch/suites"
+	"github.com/headwatch/headwatch/suites/kyua"
 	"github.com/headwatch/headwatch/suites/smoke"
 )
 
@@ -27,7 +28,9 @@ type app struct {
 }
 
 // allSuites is every suite that this binary knows.
-func allSuites() []suites.Suite { return []suites.Suite{smoke.Suite()} }
+func allSuites() []suites.Suite {
+	return []suites.Suite{smoke.Suite(), kyua.Suite(kyua.Options{})}
+}
 
 // stateDir is the state directory: the flag's, or the user's
 // ($XDG_STATE_HOME/headwatch, see the XDG Base Directory Specification).

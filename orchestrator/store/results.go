@@ -37,9 +37,9 @@ func (db *DB) AddResult(ctx context.Context, run string, r suites.Result) error 
 		case state == orchestrator.RunFinished:
 			return orchestrator.ErrJobDone
 		}
-		if _, err := tx.ExecContext(ctx, `INSERT INTO results (run, n, case_name, status, reason, duration)
-			VALUES (?1, (SELECT coalesce(max(n), 0) + 1 FROM results WHERE run = ?1), ?2, ?3, ?4, ?5)`,
-			run, r.Case, string(status), bounded(r.Reason, maxReason), max(0, r.Duration).Microseconds()); err != nil {
+		if _, err := tx.ExecContext(ctx, `INSERT INTO results (run, n, case_name, status, reason, output, duration)
+			VALUES (?1, (SELECT coalesce(max(n), 0) + 1 FROM results WHERE run = ?1), ?2, ?3, ?4, ?5, ?6)`,
+			run, r.Case, string(status), bounded(r.Reason, maxReason), bounded(r.Output, maxOutput), max(0, r.Duration).Microseconds()); err != nil {
 			return err
 		}
 		return addMetrics(ctx, tx, run, r)

@@ -17,7 +17,7 @@ const (
 		WHERE r.state = 'running' ORDER BY r.started, r.id LIMIT ?`
 	recentRunsQuery = `SELECT ` + runColumns + ` FROM runs r CROSS JOIN jobs j ON j.id = r.job
 		WHERE r.state = 'finished' ORDER BY r.finished DESC, r.id LIMIT ?`
-	resultsQuery = `SELECT s.case_name, s.status, s.reason, s.duration FROM results s
+	resultsQuery = `SELECT s.case_name, s.status, s.reason, s.output, s.duration FROM results s
 		WHERE s.run = ? ORDER BY s.n LIMIT ?`
 	metricsQuery = `SELECT case_name, name, value FROM metrics WHERE run = ?`
 	crashesQuery = `SELECT run, title, signature, text FROM crashes WHERE run = ? ORDER BY n`
@@ -56,7 +56,7 @@ func (db *DB) Results(ctx context.Context, run string) (out []suites.Result, err
 			return err
 		}
 		out, err = list(ctx, tx, func(r row) (s suites.Result, err error) {
-			err = r.Scan(&s.Case, word{&s.Status}, &s.Reason, span{&s.Duration})
+			err = r.Scan(&s.Case, word{&s.Status}, &s.Reason, &s.Output, span{&s.Duration})
 			s.Metrics = metrics[s.Case]
 			return s, err
 		}, resultsQuery, run, maxResults)

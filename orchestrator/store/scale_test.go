@@ -31,7 +31,7 @@ func populate(t testing.TB, db *DB, n, results int) {
 		INSERT INTO runs (id, job, attempt, state, status, host, started, finished, passed)
 			SELECT printf('%%012x', seq * 7919), id, 1, 'finished', 'passed', 'lab1', seq, seq + 1, %[1]d FROM jobs WHERE kind = 'run';
 		WITH RECURSIVE k(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM k WHERE n < %[1]d)
-		INSERT INTO results SELECT r.id, k.n, 'smoke/case' || k.n, 'passed', '', 1000 FROM runs r, k;
+		INSERT INTO results SELECT r.id, k.n, 'smoke/case' || k.n, 'passed', '', '', 1000 FROM runs r, k;
 	`, results))
 	ok(t, err)
 }

@@ -142,14 +142,15 @@ func (s session) tell(t *suites.T, o Outcome) error {
 		notes[f.ID] = "unexpectedly passed: " + f.Why
 	}
 	for _, c := range o.Cases {
-		r := suites.Result{Case: suiteName + "/" + c.ID(), Status: c.Status, Reason: c.Reason, Duration: c.Duration}
-		if err := t.Report(r, notes[c.ID()]+text(c)); err != nil {
+		r := suites.Result{Case: suiteName + "/" + c.ID(), Status: c.Status, Reason: c.Reason, Duration: c.Duration,
+			Output: notes[c.ID()] + text(c)}
+		if err := t.Report(r); err != nil {
 			return err
 		}
 	}
 	for _, f := range o.Vanished {
 		r := suites.Result{Case: suiteName + "/" + f.ID, Status: suites.Broken, Reason: "vanished: " + f.Why}
-		if err := t.Report(r, ""); err != nil {
+		if err := t.Report(r); err != nil {
 			return err
 		}
 	}

@@ -27,11 +27,11 @@ func perform(t *testing.T, g suites.Guest, opt Options) (map[string]part, error)
 	opt.Scratch = t.TempDir()
 	opt.Env = append(opt.Env, "HOME="+t.TempDir())
 	c := Suite(opt).Cases[0]
-	err := c.Run(t.Context(), &suites.T{Guest: g, Report: func(r suites.Result, output string) error {
+	err := c.Run(t.Context(), &suites.T{Guest: g, Report: func(r suites.Result) error {
 		if _, twice := parts[r.Case]; twice {
 			t.Errorf("%s is reported twice", r.Case)
 		}
-		parts[r.Case] = part{r, output}
+		parts[r.Case] = part{r, r.Output}
 		return nil
 	}})
 	if left, _ := os.ReadDir(opt.Scratch); len(left) != 0 {
@@ -146,7 +146,7 @@ func TestSuiteStops(t *testing.T) {
 		return answer, nil
 	}
 	opt := Options{Dir: dir, Filters: []string{"cases_test:hangs"}, Env: []string{"HOME=" + t.TempDir()}}
-	err := Suite(opt).Cases[0].Run(ctx, &suites.T{Guest: g, Report: func(suites.Result, string) error { return nil }})
+	err := Suite(opt).Cases[0].Run(ctx, &suites.T{Guest: g, Report: func(suites.Result) error { return nil }})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
@@ -197,7 +197,7 @@ func TestSuiteFetch(t *testing.T) {
 func TestSuiteReportFails(t *testing.T) {
 	full, n := errors.New("disk full"), 0
 	s := session{}
-	err := s.tell(&suites.T{Report: func(suites.Result, string) error { n++; return full }}, Outcome{Cases: make([]Case, 3)})
+	err := s.tell(&suites.T{Report: func(suites.Result) error { n++; return full }}, Outcome{Cases: make([]Case, 3)})
 	if !errors.Is(err, full) || n != 1 {
 		t.Errorf("%v after %d", err, n)
 	}

@@ -181,6 +181,7 @@ type Result struct {
 	Reason    string             `json:"reason"`
 	DurationS float64            `json:"duration_s"`
 	Metrics   map[string]float64 `json:"metrics"`
+	Output    string             `json:"output,omitempty"` // what it printed
 }
 
 // Crash is a crash found on a run's console.

@@ -131,6 +131,7 @@ CREATE TABLE results (
     status    TEXT NOT NULL CONSTRAINT status_is_a_word
               CHECK (status IN ('passed', 'failed', 'broken', 'skipped', 'expected_failure')),
     reason    TEXT NOT NULL,
+    output    TEXT NOT NULL,
     duration  INTEGER NOT NULL CONSTRAINT duration_is_not_negative CHECK (duration >= 0),
     PRIMARY KEY (run, n),
     UNIQUE (run, case_name)
