@@ -143,7 +143,7 @@ func bounded(s string, n int) string {
 const (
 	maxLine   = 1 << 10 // names, subjects, titles
 	maxReason = 4 << 10
-	maxOutput = 32 << 10 // of a part of a case
+	maxOutput = 32 << 10  // of a part of a case
 	maxText   = 256 << 10 // crash reports, command lines
 	// maxCrashes bounds the crashes kept of one run: a kernel in a loop prints
 	// the same report until it is killed.
