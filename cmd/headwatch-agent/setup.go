@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 
 	"github.com/headwatch/headwatch/runners/guest"
+	"github.com/headwatch/headwatch/suites"
+	kernel "github.com/headwatch/headwatch/suites/kernel/guest"
 	smoke "github.com/headwatch/headwatch/suites/smoke/guest"
 )
 
@@ -72,8 +74,10 @@ func operations(c control, s setup) map[string]guest.Operation {
 			return info{c.kind, c.device, s}, nil
 		},
 	}
-	for name, op := range smoke.Operations() {
-		ops[name] = op
+	for _, suite := range []map[string]suites.Operation{kernel.Operations(), smoke.Operations()} {
+		for name, op := range suite {
+			ops[name] = op
+		}
 	}
 	return ops
 }
