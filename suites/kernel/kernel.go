@@ -43,28 +43,27 @@ func SetSysctl(ctx context.Context, g suites.Guest, name, text string) error {
 	return g.Call(ctx, guest.OpSysctlSet, guest.SysctlSetArgs{Name: name, Text: text}, nil)
 }
 
-// maxNodes bounds a list of sysctls; a large FreeBSD has about 20,000.
-const maxNodes = 200_000
+// maxParts bounds a list of sysctls; a large FreeBSD has about 20,000 of them, and
+// a part holds up to a thousand.
+const maxParts = 200
 
 // Sysctls lists what is below prefix with a name that ends in suffix. Values
 // longer than guest.MaxSysctlValue are cut.
 func Sysctls(ctx context.Context, g suites.Guest, prefix, suffix string) ([]guest.Sysctl, error) {
 	var all []guest.Sysctl
 	args := guest.SysctlsArgs{Prefix: prefix, Suffix: suffix}
-	for {
+	for range maxParts {
 		var list guest.Sysctls
 		if err := g.Call(ctx, guest.OpSysctls, args, &list); err != nil {
 			return nil, err
 		}
 		all = append(all, list.Nodes...)
-		switch {
-		case list.After == "":
+		if list.After == "" {
 			return all, nil
-		case list.After == args.After || len(all) > maxNodes:
-			return nil, fmt.Errorf("list of sysctls below %q does not end: %d so far", prefix, len(all))
 		}
 		args.After = list.After
 	}
+	return nil, fmt.Errorf("list of sysctls below %q does not end: %d in %d parts", prefix, len(all), maxParts)
 }
 
 // read fetches a reading's pieces and inflates them.

@@ -277,6 +277,20 @@ func TestHostileReadings(t *testing.T) {
 	}
 }
 
+// endless is an agent whose list of sysctls has no end.
+type endless struct{ suites.Guest }
+
+func (endless) Call(_ context.Context, _ string, args, result any) error {
+	*result.(*guest.Sysctls) = guest.Sysctls{After: args.(guest.SysctlsArgs).After + "1"}
+	return nil
+}
+
+func TestEndlessList(t *testing.T) {
+	if _, err := Sysctls(t.Context(), endless{}, "kern", ""); err == nil || !strings.Contains(err.Error(), "does not end") {
+		t.Error(err)
+	}
+}
+
 func TestNumber(t *testing.T) {
 	for _, tt := range []struct {
 		kind  string
