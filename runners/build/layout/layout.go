@@ -6,9 +6,9 @@
 // The builder of an image calls Read once and stores the result as JSON beside
 // the image. The document is one object, with a structure by name:
 //
-//	{"tcpstat": {"size": 1232, "members": [
+//	{"tcpstat": {"size": 960, "members": [
 //	    {"name": "tcps_connattempt", "offset": 0, "size": 8, "kind": "unsigned"},
-//	    {"name": "tcps_ecn_ce.count", "offset": 8, "size": 32, "kind": "unsigned", "count": 4}]}}
+//	    {"name": "_pad", "offset": 912, "size": 48, "kind": "unsigned", "count": 6}]}}
 //
 // Offsets and sizes are bytes. Nested structures and unions are flattened, the
 // names joined with dots; members of anonymous ones go by their own name. The
