@@ -34,7 +34,9 @@ type Disk struct {
 	// left in its root folder. Empty: Files are all there is. A path that both name
 	// is taken from Files.
 	Metalog string
-	Free    int64 // bytes to leave free in the root file system, at least
+	// Free is how many bytes to leave free in the root file system, at least. Debian's
+	// makefs writes them all, at a second or so for each GiB; the disk has holes there.
+	Free int64
 }
 
 // File is one entry of the root file system. Folders above it that nobody names
@@ -125,16 +127,14 @@ func assemble(ctx context.Context, name string, esp *fat, ufs string) (err error
 		return err
 	}
 	t := newTable(esp.size(), st.Size())
-	sum := sha256.New()
-	boot := esp.bytes()
-	sum.Write(boot)
-	if err := writeSparse(f, boot, t.parts[0].first*sectorSize); err != nil {
+	out := sparse{w: f, sum: sha256.New()}
+	if err := out.write(esp.bytes(), t.parts[0].first*sectorSize); err != nil {
 		return err
 	}
-	if err := copySparse(ctx, f, io.TeeReader(in, sum), t.parts[1].first*sectorSize); err != nil {
+	if err := out.copy(ctx, in, t.parts[1].first*sectorSize); err != nil {
 		return err
 	}
-	t.identify(sum.Sum(nil))
+	t.identify(out.sum.Sum(nil))
 	head, tail := t.bytes()
 	if _, err := f.WriteAt(head, 0); err != nil {
 		return err

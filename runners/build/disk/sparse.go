@@ -3,7 +3,9 @@ package disk
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
+	"hash"
 	"io"
 )
 
@@ -13,8 +15,15 @@ const holeSize = 4096
 
 var zeros [holeSize]byte
 
-// writeSparse writes b at an offset of a new file and leaves out its zeros.
-func writeSparse(w io.WriterAt, b []byte, at int64) error {
+// sparse writes a new file and leaves out zeros. sum learns of every block that
+// is written, and where, so it does not depend on what could be left out.
+type sparse struct {
+	w   io.WriterAt
+	sum hash.Hash
+}
+
+// write writes b at an offset, a multiple of holeSize.
+func (s *sparse) write(b []byte, at int64) error {
 	for len(b) > 0 {
 		// One write for as many blocks in a row as hold something.
 		n := 0
@@ -23,10 +32,12 @@ func writeSparse(w io.WriterAt, b []byte, at int64) error {
 			if bytes.Equal(block, zeros[:len(block)]) {
 				break
 			}
+			s.sum.Write(binary.LittleEndian.AppendUint64(nil, uint64(at)+uint64(n)))
+			s.sum.Write(block)
 			n += len(block)
 		}
 		if n > 0 {
-			if _, err := w.WriteAt(b[:n], at); err != nil {
+			if _, err := s.w.WriteAt(b[:n], at); err != nil {
 				return err
 			}
 		} else {
@@ -37,16 +48,16 @@ func writeSparse(w io.WriterAt, b []byte, at int64) error {
 	return nil
 }
 
-// copySparse copies all of r to an offset of a new file and leaves out zeros.
-func copySparse(ctx context.Context, w io.WriterAt, r io.Reader, at int64) error {
+// copy writes all of r at an offset, a multiple of holeSize.
+func (s *sparse) copy(ctx context.Context, r io.Reader, at int64) error {
 	buf := make([]byte, 1<<20)
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		n, err := io.ReadFull(r, buf)
-		if werr := writeSparse(w, buf[:n], at); werr != nil {
-			return werr
+		if err := s.write(buf[:n], at); err != nil {
+			return err
 		}
 		at += int64(n)
 		switch {
