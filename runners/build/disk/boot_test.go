@@ -135,6 +135,21 @@ func TestFreeBSDPassesSmoke(t *testing.T) {
 	}
 }
 
+// Firmware has drivers for some NICs, and boots from the disk nevertheless.
+func TestFreeBSDBootsBesideNICs(t *testing.T) {
+	b, s := image(t, freebsd(t)), spec(t, "virtio")
+	s.SMP = 1
+	s.NICs = []runners.NIC{{Model: "virtio-net", Link: "user"}, {Model: "e1000e", Link: "user"}}
+	m := mustBoot(t, b, s)
+	t.Logf("%.2f s to the agent", m.Facts().BootTime.Seconds())
+	if err := m.PowerOff(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if said := s.ConsoleLog.Tail(1 << 20); !strings.Contains(said, "vtnet0: <VirtIO Networking Adapter>") || strings.Contains(said, "PXE") {
+		t.Errorf("no NIC, or a boot from it:\n%s", said)
+	}
+}
+
 // A kernel that panics before its agent is up ends its machine and does not wait
 // in the debugger.
 func TestFreeBSDPanicsEarly(t *testing.T) {
