@@ -118,9 +118,9 @@ func (g Guest) defaults() []Setting {
 		{"debug.trace_on_panic", "1"},
 		{"kern.panic_reboot_wait_time", "0"},
 		{"hw.memtest.tests", "0"},
-		// Init waits until the random generator is seeded. Of the 64 bytes that it
-		// wants by default RDRAND brings enough only after a second; 16, the least
-		// that Fortuna takes, are there in its first round.
+		// Init waits until the random generator is seeded. The 64 bytes that it wants
+		// by default took hardware sources about a second; 16, the least that Fortuna
+		// takes, are there at once. A seed on the disk would be the same in all boots.
 		{"kern.random.fortuna.minpoolsize", "16"},
 	}
 	if g.Arch == "amd64" {
