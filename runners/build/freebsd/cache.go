@@ -1,7 +1,6 @@
 package freebsd
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,8 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/google/renameio/v2"
@@ -31,13 +28,6 @@ import (
 
 // keepKernels is how many kernel configurations keep their objects in a folder.
 const keepKernels = 4
-
-// Discarded folders are renamed to this before they are removed, so that nobody
-// finds a half.
-const trashPrefix = "trash-"
-
-// cleanPrefix names the folders of clean builds.
-const cleanPrefix = "clean-"
 
 // state is what a cache folder knows of itself.
 type state struct {
@@ -98,7 +88,10 @@ func openFolder(ctx context.Context, dir, key string, log io.Writer) (*folder, e
 			return nil, errors.Join(err, lock.Close())
 		}
 	}
-	return f, errors.Join(f.prepare(), f.save())
+	if err := f.prepare(); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return f, nil
 }
 
 // openClean makes a folder that goes when it is closed.
@@ -201,7 +194,8 @@ func (f *folder) reset(key string) error {
 	return writeManifest(f.path("manifest.jsonl"), nil)
 }
 
-// prepare makes the folders of a build. What tools left in tmp goes.
+// prepare makes the folders of a build and marks the folder as just used. What
+// tools left in tmp goes.
 func (f *folder) prepare() error {
 	if err := os.RemoveAll(f.path("tmp")); err != nil {
 		return err
@@ -214,7 +208,7 @@ func (f *folder) prepare() error {
 			return err
 		}
 	}
-	return nil
+	return f.save()
 }
 
 func (f *folder) save() error {
@@ -295,65 +289,4 @@ func (f *folder) close() error {
 		err = discard(f.dir)
 	}
 	return errors.Join(err, f.lock.Close())
-}
-
-// discard removes a folder whose lock the caller holds.
-func discard(dir string) error {
-	trash, err := os.MkdirTemp(filepath.Dir(dir), trashPrefix)
-	if err != nil {
-		return err
-	}
-	if err := os.Rename(dir, filepath.Join(trash, "folder")); err != nil {
-		return errors.Join(err, os.Remove(trash))
-	}
-	return os.RemoveAll(trash)
-}
-
-// evict removes the folders used least recently, except the caller's and those
-// in use, and what an interrupted build or eviction left.
-func (b *Builder) evict(mine *folder) error {
-	cache := filepath.Dir(mine.dir)
-	entries, err := os.ReadDir(cache)
-	if err != nil {
-		return err
-	}
-	type aged struct {
-		dir  string
-		used time.Time
-	}
-	var others []aged
-	for _, e := range entries {
-		dir := filepath.Join(cache, e.Name())
-		switch info, err := os.Stat(filepath.Join(dir, "state.json")); {
-		case !e.IsDir() || dir == mine.dir:
-		case strings.HasPrefix(e.Name(), trashPrefix):
-			// Whoever renamed it may be removing it now: both get their way.
-			if err := os.RemoveAll(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return err
-			}
-		case err != nil || strings.HasPrefix(e.Name(), cleanPrefix):
-			others = append(others, aged{dir: dir})
-		default:
-			others = append(others, aged{dir, info.ModTime()})
-		}
-	}
-	slices.SortFunc(others, func(a, b aged) int {
-		return cmp.Or(b.used.Compare(a.used), strings.Compare(a.dir, b.dir))
-	})
-	for i, o := range others {
-		if i < b.cfg.Keep-1 && !o.used.IsZero() {
-			continue
-		}
-		lock, err := tryLock(o.dir, false)
-		if errors.Is(err, errLocked) || errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(discard(o.dir), lock.Close()); err != nil {
-			return fmt.Errorf("evict cache folder: %w", err)
-		}
-	}
-	return nil
 }

@@ -46,7 +46,7 @@ type kernelConfig struct {
 var configName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*$`)
 
 // ownFile says whether a recipe's Config is the path of a file, not a name in
-// the tree.
+// the tree: then it has a separator. Relative paths are from where we run.
 func ownFile(config string) bool { return strings.ContainsRune(config, filepath.Separator) }
 
 // readOwnConfig reads the configuration file of a recipe that names one.
@@ -130,7 +130,7 @@ type configFault struct {
 }
 
 var (
-	faultAt     = regexp.MustCompile(`^(?:config: )?(\S+):(\d+): (.+)$`)
+	faultAt     = regexp.MustCompile(`^config: (\S+):(\d+): (.+)$`)
 	faultOption = regexp.MustCompile(`^(?:config: )?(\S+): unknown option "([^"]+)"`)
 	faultDevice = regexp.MustCompile(`^(?:config: )?Error: device "([^"]+)" is unknown`)
 	faultOther  = regexp.MustCompile(`^config: (.+)$`)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"regexp"
 	"strings"
 
@@ -85,7 +86,7 @@ func (f *faults) look(line string) {
 	switch {
 	case line == "":
 		return
-	case hostTrouble.MatchString(line):
+	case line[0] != ' ' && line[0] != '\t' && hostTrouble.MatchString(line): // indented, it is source that a compiler quotes
 		keep(&f.host, line)
 	case header != nil && hostHeaders[header[1]] != "" && f.host == "":
 		keep(&f.compiler, line)
@@ -161,25 +162,44 @@ func (f *faults) explain(step string, p plan, c kernelConfig, exit *errExit) err
 		return &runners.InfraError{Op: step, Err: errors.New(p.shorten(what)),
 			Hint: "this host cannot build the tools of this tree: " + p.compiler.Full}
 	}
-	switch {
-	case f.compiler != "":
-		return &runners.BuildError{Reason: p.shorten(f.compiler)}
-	case f.linker != "" && f.from != "":
-		return &runners.BuildError{Reason: p.shorten(f.from + ": " + f.linker)}
-	case f.linker != "":
-		return &runners.BuildError{Reason: p.shorten(f.linker)}
-	case step == stepKernel && f.config != nil:
+	if step == stepKernel && f.config != nil && f.compiler == "" && f.linker == "" {
 		err := c.blame(*f.config)
 		if bad, ok := errors.AsType[*runners.BuildError](err); ok {
 			bad.Reason = p.shorten(bad.Reason)
 		}
 		return err
-	case f.make != "":
-		return &runners.BuildError{Reason: p.shorten(f.make)}
-	case f.command != "":
-		return &runners.BuildError{Reason: p.shorten(fmt.Sprintf("%s (in %s)", f.command, cmp.Or(f.where, "an unnamed folder")))}
 	}
-	return &runners.InfraError{Op: step, Err: fmt.Errorf("%w: %w", exit, errUnexplained)}
+	what := cmp.Or(f.compiler, f.linker, f.make, f.command)
+	switch {
+	case what == "":
+		return &runners.InfraError{Op: step, Err: fmt.Errorf("%w: %w", exit, errUnexplained)}
+	case what == f.linker && f.from != "":
+		what = f.from + ": " + what
+	case what == f.command:
+		what = fmt.Sprintf("%s (in %s)", what, cmp.Or(f.where, "an unnamed folder"))
+	}
+	if name := p.outside(what); name != "" {
+		return &runners.InfraError{Op: step, Err: fmt.Errorf("%s: the build wants %s, which is not among its inputs", p.shorten(what), name),
+			Hint: "this version of headwatch does not know this tree's layout"}
+	}
+	return &runners.BuildError{Reason: p.shorten(what)}
+}
+
+// outside finds a path of the tree in a fault that the build was never given,
+// since it is none of its inputs: then the source is not to blame.
+func (p plan) outside(text string) string {
+	_, rest, ok := strings.Cut(text, p.src()+"/")
+	if !ok {
+		return ""
+	}
+	if end := strings.IndexAny(rest, " '\":()"); end >= 0 {
+		rest = rest[:end]
+	}
+	name := path.Clean(strings.TrimRight(rest, ".,"))
+	if name == "." || below(name, inputs(runners.Recipe{World: p.world})) {
+		return ""
+	}
+	return name
 }
 
 // shorten writes paths of the cache folder as the tree's own.

@@ -64,3 +64,13 @@ func inputs(r runners.Recipe) []string {
 	}
 	return slices.Sorted(slices.Values(slices.Concat(chainInputs, toolInputs, sharedInputs)))
 }
+
+// needless are paths below a recipe's inputs that its build does not read, worth
+// naming because they are large: the device trees are a third of the files, for
+// boards that are no PC.
+func needless(r runners.Recipe) []string {
+	if r.World || r.Arch != "amd64" {
+		return nil
+	}
+	return []string{"sys/contrib/device-tree"}
+}

@@ -76,7 +76,7 @@ func (b *Builder) prepare(ctx context.Context, r runners.Recipe, src string, log
 	if m.hostCC, err = ask(ctx, "/usr/bin/cc"); err != nil {
 		return nil, err
 	}
-	if m.files, err = scan(ctx, src, inputs(r)); err != nil {
+	if m.files, err = scan(ctx, src, inputs(r), needless(r)); err != nil {
 		return nil, err
 	}
 	m.chain = digestFiles(m.files, chainInputs)

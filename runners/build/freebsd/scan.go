@@ -36,8 +36,8 @@ const (
 )
 
 // scan reads those of the paths that the tree at dir has, sorted by path.
-// Folders of version control are left out.
-func scan(ctx context.Context, dir string, paths []string) ([]file, error) {
+// Folders of version control are left out, and so is what skip names.
+func scan(ctx context.Context, dir string, paths, skip []string) ([]file, error) {
 	var files []file
 	for _, p := range paths {
 		err := filepath.WalkDir(filepath.Join(dir, p), func(name string, d fs.DirEntry, err error) error {
@@ -47,20 +47,21 @@ func scan(ctx context.Context, dir string, paths []string) ([]file, error) {
 				}
 				return err
 			}
-			if d.IsDir() {
-				if d.Name() == ".git" {
-					return fs.SkipDir
-				}
-				return ctx.Err()
-			}
-			if d.Name() == ".git" { // a linked work tree's
-				return nil
-			}
 			rel, err := filepath.Rel(dir, name)
 			if err != nil {
 				return err
 			}
-			f, err := describe(filepath.ToSlash(rel), d)
+			rel = filepath.ToSlash(rel)
+			out := d.Name() == ".git" || slices.Contains(skip, rel)
+			switch {
+			case d.IsDir() && out:
+				return fs.SkipDir
+			case d.IsDir():
+				return ctx.Err()
+			case out: // as the .git of a linked work tree
+				return nil
+			}
+			f, err := describe(rel, d)
 			files = append(files, f)
 			return err
 		})

@@ -83,7 +83,7 @@ func mtime(t *testing.T, name string) time.Time {
 
 func mustScan(t *testing.T, dir string, paths ...string) []file {
 	t.Helper()
-	files, err := scan(t.Context(), dir, paths)
+	files, err := scan(t.Context(), dir, paths, []string{"skipped"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,9 +93,9 @@ func mustScan(t *testing.T, dir string, paths ...string) []file {
 func TestScan(t *testing.T) {
 	dir := t.TempDir()
 	put(t, dir, map[string]string{
-		"sys/a.c": "hello\n", "sys/run.sh": "#!x", "sys/link": "->a.c", "sys/.git/HEAD": "no", "sub/.git": "gitdir: x", "other/b": "b",
+		"sys/a.c": "hello\n", "sys/run.sh": "#!x", "sys/link": "->a.c", "sys/.git/HEAD": "no", "sub/.git": "gitdir: x", "other/b": "b", "skipped/x": "x",
 	})
-	got := mustScan(t, dir, "sys", "sys/a.c", "sub", "absent")
+	got := mustScan(t, dir, "sys", "sys/a.c", "sub", "absent", "skipped")
 	want := []file{
 		{"sys/a.c", kindFile, 6, "ce013625030ba8dba906f756967f9e9ca394464a"}, // git hash-object
 		{"sys/link", kindLink, 3, got[1].Sum},
