@@ -114,7 +114,6 @@ func (p plan) env() []string {
 		"SRCCONF=/dev/null",
 		"SRC_ENV_CONF=/dev/null",
 		"WITH_REPRODUCIBLE_BUILD=yes",
-		"CONF_CFLAGS=" + p.mapping(),
 	}
 	if !p.strict {
 		env = append(env, "WERROR=", "WITHOUT_WERROR=yes")
@@ -132,6 +131,18 @@ func (p plan) mapping() string {
 	return fmt.Sprintf("-ffile-prefix-map=%s=/usr/src -ffile-prefix-map=%s=/usr/obj", p.src(), p.objects())
 }
 
+// kernelMapping is mapping, and the same for the headers that a kernel finds
+// through links in its folder: the tree maps those itself, to the path of the
+// source, unless the compiler was told before. Later trees map them as we do.
+func (p plan) kernelMapping() string {
+	const link = " -fdebug-prefix-map=./%s=/usr/src/sys/%s/include"
+	flags := p.mapping() + fmt.Sprintf(link, "machine", p.target.machine)
+	if p.target.machine == "amd64" {
+		flags += fmt.Sprintf(link, "x86", "x86") + fmt.Sprintf(link, "i386", "i386")
+	}
+	return flags
+}
+
 func (p plan) parallel(args ...string) command {
 	return p.make(append([]string{"-j" + strconv.Itoa(p.jobs)}, args...)...)
 }
@@ -146,7 +157,10 @@ func (p plan) tools() command {
 }
 
 func (p plan) buildKernel() command {
-	args := []string{"buildkernel", "KERNCONF=" + p.kernel, "KERNCONFDIR=" + p.conf()}
+	// DEBUG goes to every compilation of kernel and modules, even those that know
+	// no other flags. Given here it is set whatever the configuration says: without
+	// debugging information no crash has a place in the source.
+	args := []string{"buildkernel", "KERNCONF=" + p.kernel, "KERNCONFDIR=" + p.conf(), "DEBUG=-g " + p.kernelMapping()}
 	if len(p.modules) == 0 {
 		return p.parallel(append(args, "-DNO_MODULES")...)
 	}

@@ -33,6 +33,8 @@ func bare(argv []string) string {
 func TestCommandLines(t *testing.T) {
 	const linux = "/usr/bin/env --default-signal python3 /c/k/src/tools/build/make.py --cross-bindir=/usr/lib/llvm-14/bin -DWITHOUT_CLEAN "
 	const amd64 = "TARGET=amd64 TARGET_ARCH=amd64 "
+	const debug = "DEBUG=-g -ffile-prefix-map=/c/k/src=/usr/src -ffile-prefix-map=/c/k/obj/c/k/src/amd64.amd64=/usr/obj" +
+		" -fdebug-prefix-map=./machine=/usr/src/sys/amd64/include -fdebug-prefix-map=./x86=/usr/src/sys/x86/include -fdebug-prefix-map=./i386=/usr/src/sys/i386/include"
 	p := samplePlan()
 	modules := p
 	modules.modules = []string{"virtio", "tcp/rack"}
@@ -48,8 +50,8 @@ func TestCommandLines(t *testing.T) {
 		want string
 	}{
 		{"tools", p.tools(), linux + amd64 + "-j2 kernel-toolchain"},
-		{"kernel", p.buildKernel(), linux + amd64 + "-j2 buildkernel KERNCONF=HEADWATCH-0 KERNCONFDIR=/c/k/conf -DNO_MODULES"},
-		{"modules", modules.buildKernel(), linux + amd64 + "-j2 buildkernel KERNCONF=HEADWATCH-0 KERNCONFDIR=/c/k/conf MODULES_OVERRIDE=virtio tcp/rack"},
+		{"kernel", p.buildKernel(), linux + amd64 + "-j2 buildkernel KERNCONF=HEADWATCH-0 KERNCONFDIR=/c/k/conf " + debug + " -DNO_MODULES"},
+		{"modules", modules.buildKernel(), linux + amd64 + "-j2 buildkernel KERNCONF=HEADWATCH-0 KERNCONFDIR=/c/k/conf " + debug + " MODULES_OVERRIDE=virtio tcp/rack"},
 		{"arm64", arm.tools(), linux + "TARGET=arm64 TARGET_ARCH=aarch64 -j2 kernel-toolchain"},
 		{"loader", p.loader(), linux + amd64 + "buildenv BUILDENV_SHELL=sh /c/k/conf/loader.sh"},
 		{"native", native.tools(), "/usr/bin/make -C /c/k/src -DWITH_AUTO_OBJ -DWITHOUT_CLEAN " + amd64 + "-j2 kernel-toolchain"},
@@ -82,7 +84,6 @@ func TestEnvironment(t *testing.T) {
 		"SRCCONF=/dev/null",
 		"SRC_ENV_CONF=/dev/null",
 		"WITH_REPRODUCIBLE_BUILD=yes",
-		"CONF_CFLAGS=-ffile-prefix-map=/c/k/src=/usr/src -ffile-prefix-map=/c/k/obj/c/k/src/amd64.amd64=/usr/obj",
 	}
 	if diff := cmp.Diff(want, p.tools().env); diff != "" {
 		t.Error(diff)
