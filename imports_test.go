@@ -29,6 +29,7 @@ var rules = []rule{
 	{"runners/nic", nil},
 	{"runners/build", []string{"runners", "runners/build/..."}},
 	{"runners/build/linux", []string{"runners", "runners/build/images"}},
+	{"runners/build/layout", nil},
 	{"runners/build/...", []string{"runners"}},
 	{"runners/qemu", []string{"runners", "runners/guest", "runners/console", "runners/nic"}},
 	{"runners/runnertest", []string{"runners", "runners/build", "runners/build/..."}},

@@ -69,6 +69,7 @@ type Bootable struct {
 	Initrd  string // path of the initial RAM file system; empty: none
 	Cmdline string // kernel arguments; the runner adds the console's
 	Disk    string // path of a raw disk image; empty: none
+	Layouts string // path of the document of the kernel's structures; empty: none
 }
 
 // Spec says what machine an image is booted on.

@@ -21,6 +21,7 @@ import (
 	"github.com/headwatch/headwatch/runners/build/linux"
 	"github.com/headwatch/headwatch/runners/qemu"
 	"github.com/headwatch/headwatch/suites"
+	"github.com/headwatch/headwatch/suites/kernel"
 )
 
 // rigging is a state directory in our hands, with everything that works on it.
@@ -90,7 +91,9 @@ func openBuilder(dir string, open func(string) (*images.Store, error)) (*images.
 	if err != nil {
 		return nil, nil, err
 	}
-	return images, build.New(build.Config{Store: images, Kernels: linux.DefaultKernels(), Agent: build.Agent}), nil
+	return images, build.New(build.Config{
+		Store: images, Kernels: linux.DefaultKernels(), Cache: filepath.Join(dir, "cache"), Structs: kernel.StructNames, Agent: build.Agent,
+	}), nil
 }
 
 // assemble connects the stages and takes up what a predecessor left.

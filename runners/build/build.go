@@ -17,6 +17,10 @@ import (
 type Config struct {
 	Store   *images.Store
 	Kernels string // folder of unpacked Linux kernel packages; see linux.DefaultKernels
+	Cache   string // folder for objects of builds from source; made when needed
+	// Structs are the kernel structures whose layouts are kept beside an image, for
+	// those who read counters from raw bytes.
+	Structs []string
 	// Agent returns the guest agent for an OS and an architecture, the same for
 	// the life of the Builder. The function Agent of this package is one.
 	Agent func(os, arch string) ([]byte, error)
@@ -44,6 +48,7 @@ var _ runners.Builder = (*Builder)(nil)
 func New(cfg Config) *Builder {
 	return &Builder{store: cfg.Store, makers: map[source]maker{
 		{"linux", "package"}: linux.New(linux.Config{Store: cfg.Store, Kernels: cfg.Kernels, Agent: cfg.Agent}),
+		{"freebsd", "tree"}:  newFreeBSDTree(cfg),
 	}}
 }
 

@@ -52,6 +52,9 @@ type File struct {
 	GID    int
 }
 
+// Version changes whenever the same files would make another disk.
+const Version = 1
+
 // epoch is the time of everything on the disk, in seconds: 1 January 2020, which
 // FAT can express too.
 const epoch = 1577836800

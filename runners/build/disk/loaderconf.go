@@ -25,6 +25,19 @@ const (
 	maxSettingValue = 128
 )
 
+// ParseSetting reads name=value, without quotes.
+func ParseSetting(line string) (Setting, error) {
+	name, value, ok := strings.Cut(line, "=")
+	s := Setting{strings.TrimSpace(name), value}
+	if !ok {
+		return s, fmt.Errorf("loader setting %.100q: want name=value", line)
+	}
+	if _, err := s.quoted(); err != nil {
+		return s, fmt.Errorf("loader setting %.100q: %w", s.Name, err)
+	}
+	return s, nil
+}
+
 // LoaderConf is the text of a loader.conf with these settings in this order. Of
 // settings with the same name the last one counts, for the loader too. An error
 // names the setting that cannot be said.

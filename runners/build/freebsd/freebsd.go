@@ -70,10 +70,18 @@ type Options struct {
 	// Clean builds everything from nothing, in a folder of its own that goes
 	// afterwards: what an incremental build decided is confirmed so.
 	Clean bool
+	// Have says whether the caller has kept what these inputs make: a digest of all
+	// that decides it. Then nothing is built. Nil: nothing was kept. Not asked for a
+	// clean build.
+	Have func(inputs string) bool
 }
 
 // Product is what a build made: paths below Options.Out.
 type Product struct {
+	Inputs      string // digest of all that decides the files
+	Had         bool   // Options.Have said so: there are no files
+	Incremental bool   // objects of an earlier build were used
+
 	Kernel  string   // for booting: with symbols, without debugging information
 	Debug   string   // the kernel's debugging information; empty: the configuration wants none
 	Modules []string // .ko files, sorted
@@ -142,6 +150,11 @@ func (b *Builder) build(ctx context.Context, r runners.Recipe, src string, o Opt
 	if m.out, err = filepath.Abs(o.Out); err != nil {
 		return p, err
 	}
+	id := m.identity()
+	if !o.Clean && o.Have != nil && o.Have(id) {
+		fmt.Fprintf(log, "source: unchanged\n")
+		return Product{Inputs: id, Had: true, Release: m.tree.Release, Version: m.tree.Version, Ident: ident}, nil
+	}
 	fmt.Fprintf(log, "source: FreeBSD %s, %d files; clang %s; tool chain %.12s\n", m.tree.Release, len(m.files), m.compiler.Version, m.chain)
 	f, err := b.folder(ctx, m, o.Clean, log)
 	if err != nil {
@@ -151,7 +164,13 @@ func (b *Builder) build(ctx context.Context, r runners.Recipe, src string, o Opt
 	if err := b.evict(f); err != nil {
 		return p, err
 	}
-	return m.make(ctx, f, log)
+	incremental := len(f.files) > 0
+	p, err = m.make(ctx, f, log)
+	p.Inputs, p.Incremental = id, incremental
+	if bad, ok := errors.AsType[*runners.BuildError](err); ok {
+		bad.Incremental = incremental
+	}
+	return p, err
 }
 
 // folder opens the cache folder of a tool chain, or an empty one of its own for

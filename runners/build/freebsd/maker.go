@@ -97,6 +97,11 @@ func (m *maker) key() string {
 	return digest(fmt.Appendf(nil, "version %d\n%s\nworld %t\n%+v\n%s\n%s\n", version, m.target, m.recipe.World, m.compiler, m.hostCC, m.chain))
 }
 
+// identity is a digest of everything that decides what the build makes.
+func (m *maker) identity() string {
+	return digest(fmt.Appendf(nil, "%s\n%+v\n%q\n%s\n", m.key(), m.config, m.recipe.Modules, digestFiles(m.files, nil)))
+}
+
 // plan is what the command lines in folder f depend on.
 func (m *maker) plan(f *folder) plan {
 	return plan{

@@ -70,7 +70,7 @@ func childStall(dir, place string) {
 		_, err := w.Write(noise(9, 1<<20))
 		return err
 	}}
-	_, err = s.Put(context.Background(), testManifest, bytesArtifact(RoleKernel, noise(7, 1<<20)), last)
+	_, err = s.Put(context.Background(), testManifest, BytesArtifact(RoleKernel, noise(7, 1<<20)), last)
 	if err != nil {
 		panic(err)
 	}
@@ -91,7 +91,7 @@ func TestKilledInMidPut(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		old := mustPut(t, s, bytesArtifact(RoleKernel, []byte("old")))
+		old := mustPut(t, s, BytesArtifact(RoleKernel, []byte("old")))
 		cmd := child(t, "stall", dir, c.place)
 		out, err := cmd.StdoutPipe()
 		if err != nil {
@@ -141,12 +141,12 @@ func childFull(dir string, limit func(dir string) error) {
 	if err != nil {
 		panic(err)
 	}
-	small := bytesArtifact(RoleKernel, []byte("small"))
+	small := BytesArtifact(RoleKernel, []byte("small"))
 	img, err := s.Put(ctx, testManifest, small)
 	if err != nil {
 		panic(err)
 	}
-	_, err = s.Put(ctx, testManifest, bytesArtifact(RoleKernel, noise(1, 300<<10)), bytesArtifact(RoleInitrd, noise(2, 2<<20)))
+	_, err = s.Put(ctx, testManifest, BytesArtifact(RoleKernel, noise(1, 300<<10)), BytesArtifact(RoleInitrd, noise(2, 2<<20)))
 	_, rig := errors.AsType[*runners.InfraError](err)
 	fmt.Printf("%v|%v\n", rig, err)
 	found, err := s.Check(ctx)

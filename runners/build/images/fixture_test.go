@@ -1,20 +1,11 @@
 package images
 
 import (
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
 )
-
-// bytesArtifact is an artifact of given content.
-func bytesArtifact(role Role, content []byte) Artifact {
-	return Artifact{Role: role, Write: func(w io.Writer) error {
-		_, err := w.Write(content)
-		return err
-	}}
-}
 
 // filesBelow lists regular files below dir.
 func filesBelow(t *testing.T, dir string) []string {

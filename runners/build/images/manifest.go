@@ -15,12 +15,13 @@ import (
 // Role says what a blob is to its image. The zero value is invalid.
 type Role string
 
-// Roles of blobs. An image has at most one kernel and one disk; its initrd
-// blobs are the parts of one initial RAM file system, in order.
+// Roles of blobs. An image has at most one of each; but its initrd blobs are the
+// parts of one initial RAM file system, in order.
 const (
-	RoleKernel Role = "kernel"
-	RoleInitrd Role = "initrd"
-	RoleDisk   Role = "disk"
+	RoleKernel  Role = "kernel"
+	RoleInitrd  Role = "initrd"
+	RoleDisk    Role = "disk"
+	RoleLayouts Role = "layouts" // JSON: of the kernel's structures; see runners/build/layout
 )
 
 // Blob is one artifact of an image.
@@ -93,7 +94,7 @@ func (m Manifest) validate() error {
 			return err
 		}
 		switch b.Role {
-		case RoleKernel, RoleDisk:
+		case RoleKernel, RoleDisk, RoleLayouts:
 			if count[b.Role] > 1 {
 				return fmt.Errorf("manifest with two blobs of role %s", b.Role)
 			}

@@ -44,6 +44,27 @@ type Artifact struct {
 	Write func(w io.Writer) error
 }
 
+// FileArtifact is the content of a file that does not change meanwhile.
+func FileArtifact(role Role, path string) Artifact {
+	return Artifact{Role: role, Write: func(w io.Writer) error {
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		_, err = io.Copy(w, f)
+		return err
+	}}
+}
+
+// BytesArtifact is given content.
+func BytesArtifact(role Role, content []byte) Artifact {
+	return Artifact{Role: role, Write: func(w io.Writer) error {
+		_, err := w.Write(content)
+		return err
+	}}
+}
+
 // ErrNoImage says that the store does not have an image.
 var ErrNoImage = runners.ErrNoImage
 

@@ -54,7 +54,7 @@ func wantClean(t *testing.T, s *Store) {
 func TestStoreRoundTrip(t *testing.T) {
 	s := testStore(t)
 	kernel, one, two := noise(1, 300_000), bytes.Repeat([]byte("common "), 100_000), []byte{}
-	img := mustPut(t, s, bytesArtifact(RoleKernel, kernel), bytesArtifact(RoleInitrd, one), bytesArtifact(RoleInitrd, two), bytesArtifact(RoleInitrd, []byte("end")))
+	img := mustPut(t, s, BytesArtifact(RoleKernel, kernel), BytesArtifact(RoleInitrd, one), BytesArtifact(RoleInitrd, two), BytesArtifact(RoleInitrd, []byte("end")))
 	dir := filepath.Join(t.TempDir(), "machine")
 	b, err := s.Open(t.Context(), img.ID, dir)
 	if err != nil {
@@ -105,7 +105,7 @@ func TestManifestGolden(t *testing.T) {
 
 func TestPutRefuses(t *testing.T) {
 	s := testStore(t)
-	kernel := bytesArtifact(RoleKernel, []byte("k"))
+	kernel := BytesArtifact(RoleKernel, []byte("k"))
 	calls := 0
 	unsteady := Artifact{Role: RoleKernel, Write: func(w io.Writer) error {
 		calls++
@@ -114,9 +114,9 @@ func TestPutRefuses(t *testing.T) {
 	}}
 	for name, parts := range map[string][]Artifact{
 		"no blobs":     nil,
-		"two kernels":  {kernel, bytesArtifact(RoleKernel, []byte("l"))},
-		"unknown role": {bytesArtifact("firmware", []byte("f"))},
-		"no role":      {bytesArtifact("", []byte("f"))},
+		"two kernels":  {kernel, BytesArtifact(RoleKernel, []byte("l"))},
+		"unknown role": {BytesArtifact("firmware", []byte("f"))},
+		"no role":      {BytesArtifact("", []byte("f"))},
 		"unsteady":     {unsteady},
 	} {
 		if _, err := s.Put(t.Context(), testManifest, parts...); err == nil {
@@ -151,7 +151,7 @@ func TestOpenUnknown(t *testing.T) {
 func TestFlippedBits(t *testing.T) {
 	s := testStore(t)
 	content := append(noise(2, 20_000), bytes.Repeat([]byte("abc"), 20_000)...)
-	img := mustPut(t, s, bytesArtifact(RoleKernel, content))
+	img := mustPut(t, s, BytesArtifact(RoleKernel, content))
 	dir := t.TempDir()
 	blob := filesBelow(t, s.path("blobs"))[0]
 	sound, err := os.ReadFile(blob)
@@ -200,11 +200,11 @@ func TestFlippedBits(t *testing.T) {
 
 func TestDamageIsFoundAndRepaired(t *testing.T) {
 	s := testStore(t)
-	kernel := bytesArtifact(RoleKernel, noise(1, 1000))
+	kernel := BytesArtifact(RoleKernel, noise(1, 1000))
 	parts := [][]Artifact{
-		{kernel, bytesArtifact(RoleInitrd, []byte("one"))},
-		{kernel, bytesArtifact(RoleInitrd, []byte("two"))},
-		{bytesArtifact(RoleDisk, []byte("other"))},
+		{kernel, BytesArtifact(RoleInitrd, []byte("one"))},
+		{kernel, BytesArtifact(RoleInitrd, []byte("two"))},
+		{BytesArtifact(RoleDisk, []byte("other"))},
 	}
 	var images []runners.Image
 	for _, p := range parts {
@@ -259,10 +259,10 @@ func TestDamageIsFoundAndRepaired(t *testing.T) {
 
 func TestDropAndCollect(t *testing.T) {
 	s := testStore(t)
-	kernel := bytesArtifact(RoleKernel, noise(1, 1000))
-	one := mustPut(t, s, kernel, bytesArtifact(RoleInitrd, []byte("one")))
-	two := mustPut(t, s, kernel, bytesArtifact(RoleInitrd, []byte("two")))
-	three := mustPut(t, s, kernel, bytesArtifact(RoleInitrd, []byte("three")))
+	kernel := BytesArtifact(RoleKernel, noise(1, 1000))
+	one := mustPut(t, s, kernel, BytesArtifact(RoleInitrd, []byte("one")))
+	two := mustPut(t, s, kernel, BytesArtifact(RoleInitrd, []byte("two")))
+	three := mustPut(t, s, kernel, BytesArtifact(RoleInitrd, []byte("three")))
 	if n := len(filesBelow(t, s.path("blobs"))); n != 4 {
 		t.Errorf("%d blobs, expected the kernel once and three initrds", n)
 	}
@@ -293,13 +293,13 @@ func TestDropAndCollect(t *testing.T) {
 // other: what was put opens or is gone, and is never damaged.
 func TestConcurrentUse(t *testing.T) {
 	s := testStore(t)
-	kernel := bytesArtifact(RoleKernel, noise(1, 50_000))
+	kernel := BytesArtifact(RoleKernel, noise(1, 50_000))
 	var wg sync.WaitGroup
 	for w := range 4 {
 		wg.Go(func() {
 			dir := filepath.Join(t.TempDir(), "machine")
 			for i := range 8 {
-				img, err := s.Put(t.Context(), testManifest, kernel, bytesArtifact(RoleInitrd, noise(uint64(i), 5000)))
+				img, err := s.Put(t.Context(), testManifest, kernel, BytesArtifact(RoleInitrd, noise(uint64(i), 5000)))
 				if err != nil {
 					t.Error(err)
 					return

@@ -111,7 +111,7 @@ func (b *Builder) Build(ctx context.Context, r runners.Recipe, t runners.Tree, l
 		return runners.Image{}, err
 	}
 	m := images.Manifest{OS: r.OS, Arch: r.Arch, Release: k.release, Cmdline: cmdline}
-	img, err := b.cfg.Store.Put(ctx, m, k.artifact(), common.artifact(), commit.artifact())
+	img, err := b.cfg.Store.Put(ctx, m, images.FileArtifact(images.RoleKernel, k.image), common.artifact(), commit.artifact())
 	if err != nil {
 		return runners.Image{}, err
 	}

@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -16,7 +15,6 @@ import (
 	"strings"
 
 	"github.com/headwatch/headwatch/runners"
-	"github.com/headwatch/headwatch/runners/build/images"
 )
 
 // kernelPackage is a distribution's kernel package, unpacked: boot/ with kernel
@@ -139,19 +137,6 @@ func (k *kernelPackage) identity(ctx context.Context, d *digests) (string, error
 		return err
 	})
 	return digestString(sum.Sum(nil)), err
-}
-
-// artifact is the kernel as a blob.
-func (k *kernelPackage) artifact() images.Artifact {
-	return images.Artifact{Role: images.RoleKernel, Write: func(w io.Writer) error {
-		f, err := os.Open(k.image)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		_, err = io.Copy(w, f)
-		return err
-	}}
 }
 
 // compareReleases orders kernel releases: runs of digits by value, the rest by
