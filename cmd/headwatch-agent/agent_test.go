@@ -21,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/headwatch/headwatch/runners/guest"
+	kyua "github.com/headwatch/headwatch/suites/kyua/guest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -155,8 +156,10 @@ func TestServeHostAfterHost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	tests := kyua.NewRuns()
+	defer tests.Close()
 	a := &agent{
-		control: c, hello: hello, ops: operations(c, s), out: console{&said},
+		control: c, hello: hello, ops: operations(c, s, tests), out: console{&said},
 		flush: func() { steps = append(steps, "flush") },
 		off:   func() error { steps = append(steps, "off"); return os.NewSyscallError("reboot", syscall.EPERM) },
 	}
@@ -233,8 +236,8 @@ func TestFaults(t *testing.T) {
 }
 
 func TestOperations(t *testing.T) {
-	ops := operations(control{}, setup{})
-	for _, name := range []string{"agent/info", "smoke/clock", "smoke/loopback_tcp"} {
+	ops := operations(control{}, setup{}, kyua.NewRuns())
+	for _, name := range []string{"agent/info", "smoke/clock", "smoke/loopback_tcp", "kernel/sysctl", "kyua/start"} {
 		if ops[name] == nil {
 			t.Errorf("no operation %s", name)
 		}

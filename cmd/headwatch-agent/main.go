@@ -31,6 +31,7 @@ import (
 	"syscall"
 
 	"github.com/headwatch/headwatch/runners/guest"
+	kyua "github.com/headwatch/headwatch/suites/kyua/guest"
 )
 
 // version is said in the handshake. It rises when an operation changes what it
@@ -81,10 +82,12 @@ func run(boot bool, out console) error {
 	if err != nil {
 		return err
 	}
+	tests := kyua.NewRuns()
+	defer tests.Close()
 	a := &agent{
 		control: control,
 		hello:   hello,
-		ops:     operations(control, setup),
+		ops:     operations(control, setup, tests),
 		out:     out,
 		flush:   func() { flush(out) },
 		off:     powerOff,

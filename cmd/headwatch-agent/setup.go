@@ -9,6 +9,7 @@ import (
 	"github.com/headwatch/headwatch/runners/guest"
 	"github.com/headwatch/headwatch/suites"
 	kernel "github.com/headwatch/headwatch/suites/kernel/guest"
+	kyua "github.com/headwatch/headwatch/suites/kyua/guest"
 	smoke "github.com/headwatch/headwatch/suites/smoke/guest"
 )
 
@@ -68,13 +69,13 @@ type info struct {
 
 // operations are everything that this agent can do, by name. Suites add theirs
 // here.
-func operations(c control, s setup) map[string]guest.Operation {
+func operations(c control, s setup, tests *kyua.Runs) map[string]guest.Operation {
 	ops := map[string]guest.Operation{
 		"agent/info": func(context.Context, json.RawMessage) (any, error) {
 			return info{c.kind, c.device, s}, nil
 		},
 	}
-	for _, suite := range []map[string]suites.Operation{kernel.Operations(), smoke.Operations()} {
+	for _, suite := range []map[string]suites.Operation{kernel.Operations(), smoke.Operations(), tests.Operations()} {
 		for name, op := range suite {
 			ops[name] = op
 		}
