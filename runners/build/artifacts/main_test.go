@@ -1,0 +1,15 @@
+package artifacts
+
+import (
+	"os"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	if url := os.Getenv(childURL); url != "" {
+		os.Exit(fetchAsChild(url, os.Getenv(childCache)))
+	}
+	goleak.VerifyTestMain(m)
+}
