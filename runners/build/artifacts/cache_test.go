@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -256,7 +257,7 @@ func TestKilledInTheMiddle(t *testing.T) {
 // TestLockFileComesAndGoes: many take turns on a lock whose file each removes.
 func TestLockFileComesAndGoes(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "lock")
-	var inside, turns int
+	var inside, turns atomic.Int32 // the race detector does not know flock
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
@@ -266,11 +267,11 @@ func TestLockFileComesAndGoes(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				if inside++; inside != 1 {
-					t.Errorf("%d hold the lock", inside)
+				if n := inside.Add(1); n != 1 {
+					t.Errorf("%d hold the lock", n)
 				}
-				turns++
-				inside--
+				turns.Add(1)
+				inside.Add(-1)
 				if err := l.release(); err != nil {
 					t.Error(err)
 				}
@@ -278,7 +279,7 @@ func TestLockFileComesAndGoes(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if _, err := os.Stat(name); turns != 40 || !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("%d turns, then %v", turns, err)
+	if _, err := os.Stat(name); turns.Load() != 40 || !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%d turns, then %v", turns.Load(), err)
 	}
 }

@@ -48,7 +48,7 @@ func TestMisbehaviour(t *testing.T) {
 	image := func(s *server) []byte { return s.files[s.path(TestImage)] }
 	status := func(code int, header ...string) func(*server, int, http.ResponseWriter, *http.Request) bool {
 		return func(_ *server, n int, w http.ResponseWriter, _ *http.Request) bool {
-			if n > 2 {
+			if n > 1 {
 				return false
 			}
 			if len(header) > 0 {

@@ -24,8 +24,10 @@ func newClient(stall time.Duration) *http.Client {
 			TLSHandshakeTimeout:    min(stall, 30*time.Second),
 			ResponseHeaderTimeout:  stall,
 			MaxResponseHeaderBytes: 64 << 10,
-			IdleConnTimeout:        time.Minute,
 			ForceAttemptHTTP2:      true,
+			// Files are large and few. On a connection kept open, what a server says
+			// unasked would be logged by the standard library.
+			DisableKeepAlives: true,
 			// A packed file that is unpacked on the way has neither its length nor
 			// its digest.
 			DisableCompression: true,
