@@ -75,11 +75,11 @@ func (w *Worker) makeImage(ctx context.Context, j Job, target pipeline.Target) B
 	if err != nil {
 		return broken(err)
 	}
-	ids, err := src.TreeIDs(ctx, []string{j.Commit}, paths)
+	ids, err := buildIDs(ctx, src, target, salt, paths, []string{j.Commit})
 	if err != nil {
 		return broken(err)
 	}
-	if BuildID(target.Name, salt, paths, ids[j.Commit]) != j.Build {
+	if ids[j.Commit] != j.Build {
 		return broken(errors.New("the kernel package, the agent or the target has changed since this build was planned"))
 	}
 	tree := filepath.Join(dir, "tree")
@@ -92,7 +92,9 @@ func (w *Worker) makeImage(ctx context.Context, j Job, target pipeline.Target) B
 		return broken(err)
 	}
 	defer log.Close()
-	img, err := w.Builder.Build(ctx, r, runners.Tree{Dir: tree, Clean: j.Clean}, log)
+	img, err := w.Builder.Build(ctx, r, runners.Tree{
+		Dir: tree, Commit: j.Commit, Branch: w.Pipeline.Upstreams[j.Upstream].Branch, Clean: j.Clean,
+	}, log)
 	if bad, ok := errors.AsType[*runners.BuildError](err); ok {
 		return Build{Status: suites.Failed, Reason: bad.Reason, Log: logName, Incremental: bad.Incremental}
 	}
@@ -110,13 +112,16 @@ func (w *Worker) makeImage(ctx context.Context, j Job, target pipeline.Target) B
 // ExportPresent writes those of the paths below dir that the commit has. A commit
 // that lacks one is no error here: the builder knows whether it can do without.
 func ExportPresent(ctx context.Context, src Source, commit string, paths []string, dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil || len(paths) == 0 {
+		return err
+	}
 	ids, err := src.TreeIDs(ctx, []string{commit}, paths)
 	if err != nil {
 		return err
 	}
 	have := ids[commit]
-	if err := os.MkdirAll(dir, 0o755); err != nil || len(have) == 0 {
-		return err
+	if len(have) == 0 {
+		return nil
 	}
 	return src.Export(ctx, commit, slices.Sorted(maps.Keys(have)), dir)
 }

@@ -82,16 +82,31 @@ func (d Discovery) resolve(ctx context.Context, upstream string, src Source, t p
 		if err != nil || len(commits) == 0 {
 			return err
 		}
-		trees, err := src.TreeIDs(ctx, commits, paths)
+		inputs, err := buildIDs(ctx, src, t, salt, paths, commits)
 		if err != nil {
 			return err
-		}
-		inputs := make(map[string]string, len(commits))
-		for _, c := range commits {
-			inputs[c] = BuildID(t.Name, salt, paths, trees[c])
 		}
 		if err := d.Store.SetInputs(ctx, t.Name, salt, inputs); err != nil {
 			return err
 		}
 	}
+}
+
+// buildIDs computes the build that each commit is for a target.
+func buildIDs(ctx context.Context, src Source, t pipeline.Target, salt string, paths, commits []string) (map[string]string, error) {
+	out := make(map[string]string, len(commits))
+	if t.Source == "artifacts" { // what was published for a commit is the commit's alone
+		for _, c := range commits {
+			out[c] = BuildID(t.Name, salt, []string{"commit"}, map[string]string{"commit": c})
+		}
+		return out, nil
+	}
+	trees, err := src.TreeIDs(ctx, commits, paths)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range commits {
+		out[c] = BuildID(t.Name, salt, paths, trees[c])
+	}
+	return out, nil
 }

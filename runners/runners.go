@@ -46,8 +46,10 @@ type Builder interface {
 
 // Tree is what a build reads of a commit.
 type Tree struct {
-	Dir   string // holds the paths that Inputs named, as exported; empty: none of them
-	Clean bool   // use no objects of earlier builds
+	Dir    string // holds the paths that Inputs named, as exported; empty: none of them
+	Commit string // full hash; empty: a tree that is no commit
+	Branch string // of the upstream
+	Clean  bool   // use no objects of earlier builds
 }
 
 // Image is a bootable result of a build.

@@ -150,6 +150,7 @@ func (b *workbench) tree(ctx context.Context, target string, r runners.Recipe, o
 	if err != nil {
 		return t, commit, err
 	}
+	t.Commit, t.Branch = commit, b.file.Upstreams[upstream].Branch
 	return t, commit, orchestrator.ExportPresent(ctx, src, commit, paths, t.Dir)
 }
 

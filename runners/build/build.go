@@ -47,8 +47,9 @@ var _ runners.Builder = (*Builder)(nil)
 // New returns a Builder.
 func New(cfg Config) *Builder {
 	return &Builder{store: cfg.Store, makers: map[source]maker{
-		{"linux", "package"}: linux.New(linux.Config{Store: cfg.Store, Kernels: cfg.Kernels, Agent: cfg.Agent}),
-		{"freebsd", "tree"}:  newFreeBSDTree(cfg),
+		{"linux", "package"}:     linux.New(linux.Config{Store: cfg.Store, Kernels: cfg.Kernels, Agent: cfg.Agent}),
+		{"freebsd", "tree"}:      newFreeBSDTree(cfg),
+		{"freebsd", "artifacts"}: &published{cfg},
 	}}
 }
 

@@ -1,0 +1,159 @@
+package build
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/headwatch/headwatch/runners"
+	"github.com/headwatch/headwatch/runners/build/artifacts"
+	"github.com/headwatch/headwatch/runners/build/disk"
+	"github.com/headwatch/headwatch/runners/build/images"
+)
+
+// publishedVersion changes whenever the same artifacts would make another image.
+const publishedVersion = 1
+
+// maxArtifacts bounds the cache of downloads, in bytes: some dozens of commits
+// with their userland.
+const maxArtifacts = 20 << 30
+
+// channelModules are what the agent's channel needs of a kernel that was built
+// for other machines: GENERIC has no virtio_console.
+var channelModules = []string{"virtio_console"}
+
+// published makes images of FreeBSD from what its CI has published of a commit.
+type published struct{ cfg Config }
+
+// Inputs says that nothing of the tree is read: what was published for a commit
+// is the commit's alone. See runners.Builder.
+func (m *published) Inputs(_ context.Context, r runners.Recipe) ([]string, string, error) {
+	agent, err := m.cfg.Agent(r.OS, r.Arch)
+	if err != nil {
+		return nil, "", &runners.InfraError{Op: "guest agent", Err: err}
+	}
+	own := sha256.Sum256(fmt.Appendf(nil, "published, version %d\n%+v\n", publishedVersion, r))
+	return nil, salted(hex.EncodeToString(own[:]), r, agent), nil
+}
+
+// Build downloads what the image needs and lays it out. See runners.Builder.
+func (m *published) Build(ctx context.Context, r runners.Recipe, t runners.Tree, log io.Writer) (runners.Image, error) {
+	if t.Commit == "" {
+		return runners.Image{}, &runners.InfraError{Op: "build from artifacts", Err: fmt.Errorf("no commit is given"),
+			Hint: "artifacts are published for commits: give --commit, or a target with source: tree"}
+	}
+	agent, err := m.cfg.Agent(r.OS, r.Arch)
+	if err != nil {
+		return runners.Image{}, &runners.InfraError{Op: "guest agent", Err: err}
+	}
+	if err := os.MkdirAll(m.cfg.Cache, 0o755); err != nil {
+		return runners.Image{}, &runners.InfraError{Op: "cache of builds", Err: err}
+	}
+	out, err := os.MkdirTemp(m.cfg.Cache, "out-")
+	if err != nil {
+		return runners.Image{}, &runners.InfraError{Op: "cache of builds", Err: err}
+	}
+	defer os.RemoveAll(out)
+	tree := filepath.Join(out, "root")
+	if err := m.unpack(ctx, r, t, tree, log); err != nil {
+		if artifacts.Untestable(err) {
+			return runners.Image{}, &runners.UnavailableError{Reason: err.Error()}
+		}
+		return runners.Image{}, err
+	}
+	return m.image(ctx, r, tree, agent, out, log)
+}
+
+// unpack fetches the sets that a recipe needs into a folder.
+func (m *published) unpack(ctx context.Context, r runners.Recipe, t runners.Tree, dir string, log io.Writer) error {
+	cache, err := artifacts.OpenCache(filepath.Join(m.cfg.Cache, "artifacts"), maxArtifacts)
+	if err != nil {
+		return err
+	}
+	shown := &downloads{log: log}
+	f := artifacts.NewFetcher(cache, artifacts.Options{Progress: shown.show})
+	defer f.Close()
+	tree, err := artifacts.NewTree(dir, artifacts.Limits{})
+	if err != nil {
+		return err
+	}
+	defer tree.Close()
+	place := artifacts.Place{Base: r.Base, Branch: t.Branch, Commit: t.Commit, Arch: r.Arch}
+	sets := []struct {
+		name string
+		only []string
+	}{{artifacts.Kernel, artifacts.KernelFiles}, {artifacts.Base, artifacts.LoaderFiles}}
+	for _, set := range sets {
+		if err := addSet(ctx, f, tree, place, set.name, set.only, log); err != nil {
+			return err
+		}
+	}
+	_, err = tree.Finish()
+	return err
+}
+
+func addSet(ctx context.Context, f *artifacts.Fetcher, tree *artifacts.Tree, p artifacts.Place, name string, only []string, log io.Writer) error {
+	file, err := f.Fetch(ctx, p, name)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	n, err := tree.Add(ctx, file.Path, only...)
+	if err == nil {
+		fmt.Fprintf(log, ">>> %s: %d files\n", name, n)
+	}
+	return err
+}
+
+// image lays out a disk: the published kernel, and the agent as first process.
+func (m *published) image(ctx context.Context, r runners.Recipe, tree string, agent []byte, out string, log io.Writer) (runners.Image, error) {
+	settings, err := settings(r)
+	if err != nil {
+		return runners.Image{}, err
+	}
+	boot := func(name ...string) string { return filepath.Join(append([]string{tree, "boot"}, name...)...) }
+	g := disk.Guest{
+		Arch: r.Arch, Kernel: boot("kernel", "kernel"), Loader: boot("loader.efi"), Scripts: boot(),
+		Agent: agent, Settings: settings,
+	}
+	for _, name := range append(channelModules, r.Modules...) {
+		path := boot("kernel", name+".ko")
+		if _, err := os.Stat(path); err != nil {
+			return runners.Image{}, &runners.UnavailableError{Reason: fmt.Sprintf("kernel.txz has no module %s", name)}
+		}
+		g.Modules = append(g.Modules, path)
+	}
+	d, err := g.Disk()
+	if err != nil {
+		return runners.Image{}, &runners.InfraError{Op: "lay out FreeBSD", Err: err}
+	}
+	path := filepath.Join(out, "disk.img")
+	if err := disk.Write(ctx, path, d, log); err != nil {
+		return runners.Image{}, asInfra(ctx, "lay out FreeBSD", err)
+	}
+	return m.cfg.Store.Put(ctx, images.Manifest{OS: r.OS, Arch: r.Arch}, images.FileArtifact(images.RoleDisk, path))
+}
+
+// downloads writes a line to the log for each tenth of a download.
+type downloads struct {
+	log  io.Writer
+	url  string
+	last int64
+}
+
+func (d *downloads) show(p artifacts.Progress) {
+	if p.URL != d.url {
+		d.url, d.last = p.URL, -1
+	}
+	if p.Total <= 0 {
+		return
+	}
+	if tenth := 10 * p.Done / p.Total; tenth > d.last {
+		d.last = tenth
+		fmt.Fprintf(d.log, ">>> %s: %d %% of %d MB\n", p.URL, 10*tenth, p.Total/1e6)
+	}
+}
