@@ -134,9 +134,20 @@ func (p plan) mapping() string {
 // kernelMapping is mapping, and the same for the headers that a kernel finds
 // through links in its folder: the tree maps those itself, to the path of the
 // source, unless the compiler was told before. Later trees map them as we do.
-func (p plan) kernelMapping() string {
+func (p plan) kernelMapping() string { return p.mapping() + p.linkMapping() }
+
+// moduleMapping is kernelMapping for modules, whose folders have the path of the
+// source inside that of the objects. Of two mappings with one prefix inside the
+// other compilers differ in which they obey, so there is none for the whole.
+func (p plan) moduleMapping() string {
+	kernel := p.kernelFile("")
+	return fmt.Sprintf("-ffile-prefix-map=%s=/usr/src -ffile-prefix-map=%s=/usr/obj/modules -ffile-prefix-map=%s/opt_=/usr/obj/opt_",
+		p.src(), filepath.Join(kernel, "modules")+p.src(), kernel) + p.linkMapping()
+}
+
+func (p plan) linkMapping() string {
 	const link = " -fdebug-prefix-map=./%s=/usr/src/sys/%s/include"
-	flags := p.mapping() + fmt.Sprintf(link, "machine", p.target.machine)
+	flags := fmt.Sprintf(link, "machine", p.target.machine)
 	if p.target.machine == "amd64" {
 		flags += fmt.Sprintf(link, "x86", "x86") + fmt.Sprintf(link, "i386", "i386")
 	}
@@ -164,7 +175,7 @@ func (p plan) buildKernel() command {
 	if len(p.modules) == 0 {
 		return p.parallel(append(args, "-DNO_MODULES")...)
 	}
-	return p.parallel(append(args, "MODULES_OVERRIDE="+strings.Join(p.modules, " "))...)
+	return p.parallel(append(args, "MODULES_OVERRIDE="+strings.Join(p.modules, " "), "DEBUG_FLAGS=-g "+p.moduleMapping())...)
 }
 
 // loaderScript is the name of the script that buildLoader runs, in conf.

@@ -33,8 +33,9 @@ func bare(argv []string) string {
 func TestCommandLines(t *testing.T) {
 	const linux = "/usr/bin/env --default-signal python3 /c/k/src/tools/build/make.py --cross-bindir=/usr/lib/llvm-14/bin -DWITHOUT_CLEAN "
 	const amd64 = "TARGET=amd64 TARGET_ARCH=amd64 "
-	const debug = "DEBUG=-g -ffile-prefix-map=/c/k/src=/usr/src -ffile-prefix-map=/c/k/obj/c/k/src/amd64.amd64=/usr/obj" +
-		" -fdebug-prefix-map=./machine=/usr/src/sys/amd64/include -fdebug-prefix-map=./x86=/usr/src/sys/x86/include -fdebug-prefix-map=./i386=/usr/src/sys/i386/include"
+	const links = " -fdebug-prefix-map=./machine=/usr/src/sys/amd64/include -fdebug-prefix-map=./x86=/usr/src/sys/x86/include -fdebug-prefix-map=./i386=/usr/src/sys/i386/include"
+	const debug = "DEBUG=-g -ffile-prefix-map=/c/k/src=/usr/src -ffile-prefix-map=/c/k/obj/c/k/src/amd64.amd64=/usr/obj" + links
+	const kernel = "/c/k/obj/c/k/src/amd64.amd64/sys/HEADWATCH-0"
 	p := samplePlan()
 	modules := p
 	modules.modules = []string{"virtio", "tcp/rack"}
@@ -51,7 +52,8 @@ func TestCommandLines(t *testing.T) {
 	}{
 		{"tools", p.tools(), linux + amd64 + "-j2 kernel-toolchain"},
 		{"kernel", p.buildKernel(), linux + amd64 + "-j2 buildkernel KERNCONF=HEADWATCH-0 KERNCONFDIR=/c/k/conf " + debug + " -DNO_MODULES"},
-		{"modules", modules.buildKernel(), linux + amd64 + "-j2 buildkernel KERNCONF=HEADWATCH-0 KERNCONFDIR=/c/k/conf " + debug + " MODULES_OVERRIDE=virtio tcp/rack"},
+		{"modules", modules.buildKernel(), linux + amd64 + "-j2 buildkernel KERNCONF=HEADWATCH-0 KERNCONFDIR=/c/k/conf " + debug + " MODULES_OVERRIDE=virtio tcp/rack DEBUG_FLAGS=-g -ffile-prefix-map=/c/k/src=/usr/src" +
+			" -ffile-prefix-map=" + kernel + "/modules/c/k/src=/usr/obj/modules -ffile-prefix-map=" + kernel + "/opt_=/usr/obj/opt_" + links},
 		{"arm64", arm.tools(), linux + "TARGET=arm64 TARGET_ARCH=aarch64 -j2 kernel-toolchain"},
 		{"loader", p.loader(), linux + amd64 + "buildenv BUILDENV_SHELL=sh /c/k/conf/loader.sh"},
 		{"native", native.tools(), "/usr/bin/make -C /c/k/src -DWITH_AUTO_OBJ -DWITHOUT_CLEAN " + amd64 + "-j2 kernel-toolchain"},
