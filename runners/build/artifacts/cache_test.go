@@ -1,15 +1,12 @@
 package artifacts
 
 import (
-	"bufio"
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -117,13 +114,13 @@ func TestEviction(t *testing.T) {
 func TestPartsGiveWay(t *testing.T) {
 	s := serve(t, published(t))
 	f := fetcher(t, Options{Attempts: 1})
-	s.bad = func(_ int, w http.ResponseWriter, r *http.Request) bool {
+	s.misbehave(func(_ int, w http.ResponseWriter, r *http.Request) bool {
 		if strings.HasSuffix(r.URL.Path, Kernel) {
 			cut(w, 1<<20, noise(1, 1000))
 			return true
 		}
 		return false
-	}
+	})
 	if _, err := f.Fetch(t.Context(), s.place(), Kernel); !errors.Is(err, errCut) {
 		t.Fatal(err)
 	}
@@ -178,79 +175,6 @@ func TestDiskFull(t *testing.T) {
 	}
 	if _, err := OpenCache(name, 1); !errors.As(err, &infra) {
 		t.Errorf("%v", err)
-	}
-}
-
-const (
-	childURL   = "HEADWATCH_TEST_ARTIFACTS_URL"
-	childCache = "HEADWATCH_TEST_ARTIFACTS_CACHE"
-)
-
-// fetchAsChild is another process, and says how far it is.
-func fetchAsChild(base, dir string) int {
-	c, err := OpenCache(dir, 64<<20)
-	if err != nil {
-		fmt.Println(err)
-		return 1
-	}
-	f := NewFetcher(c, Options{Progress: func(p Progress) { fmt.Println(p.Done) }})
-	defer f.Close()
-	file, err := f.Fetch(context.Background(), Place{base, "main", someCommit, "amd64"}, TestImage)
-	fmt.Println(file, err)
-	return 0
-}
-
-// TestKilledInTheMiddle kills a process that has a part of a file, and expects
-// another to go on from there.
-func TestKilledInTheMiddle(t *testing.T) {
-	s := serve(t, published(t))
-	image := s.files[s.path(TestImage)]
-	const half = 200_000
-	release := make(chan struct{})
-	defer close(release)
-	s.bad = func(n int, w http.ResponseWriter, r *http.Request) bool {
-		if n > 1 || !strings.HasSuffix(r.URL.Path, TestImage) {
-			return false
-		}
-		w.Header().Set("ETag", etag(image))
-		w.Header().Set("Content-Length", itoa(len(image)))
-		_, _ = w.Write(image[:half])
-		w.(http.Flusher).Flush()
-		select {
-		case <-release:
-		case <-r.Context().Done():
-		}
-		return true
-	}
-	f := fetcher(t, Options{})
-	child := exec.CommandContext(t.Context(), os.Args[0])
-	child.Env = append(os.Environ(), childURL+"="+s.URL, childCache+"="+f.cache.dir)
-	out, err := child.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
-	for lines := bufio.NewScanner(out); lines.Scan(); {
-		if n, err := strconv.Atoi(lines.Text()); err != nil {
-			t.Fatalf("child: %s", lines.Text())
-		} else if n == half {
-			break
-		}
-	}
-	if err := child.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = child.Wait() // it was killed
-	fetched(t, f, s.place(), TestImage, image)
-	if got := s.requests(TestImage); len(got) != 2 || got[1] != "disk-test.img.zst from 200000" {
-		t.Errorf("requests %q: want the second to go on from %d", got, half)
-	}
-	for _, dir := range []string{"parts", "tmp"} {
-		if left, err := filepath.Glob(filepath.Join(f.cache.dir, dir, "*")); len(left) > 0 || err != nil {
-			t.Errorf("left in %s: %q, %v", dir, left, err)
-		}
 	}
 }
 

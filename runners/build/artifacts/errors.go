@@ -105,7 +105,7 @@ func hint(err error) string {
 	case errors.As(err, &changed):
 		return "if the new file is to be trusted, make the cache forget the old one"
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, errNoSpace):
-		return "free space on the disk of the artifact cache, or give the cache another folder"
+		return "free space on that disk, or use a folder on another"
 	case errors.Is(err, errCacheFull), errors.Is(err, errTooLarge):
 		return "raise the limit if the file is expected"
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):

@@ -8,6 +8,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if image := os.Getenv(childImage); image != "" {
+		os.Exit(fillDisk(os.Getenv(childURL), image, os.Getenv(childCache)))
+	}
 	if url := os.Getenv(childURL); url != "" {
 		os.Exit(fetchAsChild(url, os.Getenv(childCache)))
 	}

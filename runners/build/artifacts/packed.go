@@ -1,6 +1,7 @@
 package artifacts
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -88,7 +89,8 @@ func (p *packed) startXZ() (err error) {
 	if _, err := p.file.f.Seek(0, io.SeekStart); err != nil {
 		return p.disk(err)
 	}
-	p.plain, err = xz.NewReader(p.file)
+	// The decoder reads byte by byte.
+	p.plain, err = xz.NewReader(bufio.NewReaderSize(p.file, 256<<10))
 	return err
 }
 

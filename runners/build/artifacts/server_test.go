@@ -36,6 +36,12 @@ func serve(t testing.TB, files map[string][]byte) *server {
 	return s
 }
 
+func (s *server) misbehave(bad func(n int, w http.ResponseWriter, r *http.Request) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.bad = bad
+}
+
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	get := r.URL.Path
