@@ -62,7 +62,11 @@ func (d directBoot) args() []string {
 type disk struct {
 	path string
 	boot bool // firmware boots from it, and connects no other device first
+	fd   int  // descriptor that QEMU starts with; 0: it opens path
 }
+
+// diskSet is the name by which QEMU opens a disk that it was handed.
+const diskSet = "/dev/fdset/1"
 
 func (d disk) args() []string {
 	if d.path == "" {
@@ -72,20 +76,29 @@ func (d disk) args() []string {
 	if d.boot {
 		device += ",bootindex=0"
 	}
-	return []string{"-drive", "if=none,id=disk0,format=raw,snapshot=on,file=" + escaped(d.path), "-device", device}
+	var a []string
+	path := d.path
+	if d.fd != 0 {
+		a, path = []string{"-add-fd", fmt.Sprintf("fd=%d,set=1", d.fd)}, diskSet
+	}
+	return append(a, "-drive", "if=none,id=disk0,format=raw,snapshot=on,file="+escaped(path), "-device", device)
 }
 
-// socket is a character device on a unix socket of the machine's folder. The
-// host listens, except where listens is true.
+// socket is a character device on a unix socket: one that QEMU starts with, or one
+// of the folder that it starts in. The host listens, except where listens is true.
 type socket struct {
 	id      string
 	listens bool
+	fd      int // 0: by its name
 }
 
 func (s socket) name() string { return s.id + ".sock" }
 
 func (s socket) args() []string {
 	arg := fmt.Sprintf("socket,id=%s,path=%s", s.id, s.name())
+	if s.fd != 0 {
+		arg = fmt.Sprintf("socket,id=%s,fd=%d", s.id, s.fd)
+	}
 	if s.listens {
 		arg += ",server=on,wait=off"
 	}

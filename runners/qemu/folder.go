@@ -12,13 +12,13 @@ import (
 )
 
 // folder is a machine's folder, held open, so that a socket in it has a short
-// name however long the folder's is: unix(7) limits the path to 108 bytes.
+// name however long the folder's is.
 type folder struct {
 	dir *os.File
 }
 
 func openFolder(path string) (*folder, error) {
-	fd, err := unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	fd, err := unix.Open(path, folderFlags, 0)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open folder", Path: path, Err: err}
 	}
@@ -26,9 +26,7 @@ func openFolder(path string) (*folder, error) {
 }
 
 // short is the name by which this process can reach name in the folder.
-func (f *folder) short(name string) string {
-	return fmt.Sprintf("/proc/self/fd/%d/%s", f.dir.Fd(), name)
-}
+func (f *folder) short(name string) string { return inFolder(f.dir, name) }
 
 // listen makes the socket name. A socket left there by another process goes.
 func (f *folder) listen(name string) (*net.UnixListener, error) {

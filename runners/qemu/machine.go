@@ -195,7 +195,7 @@ func (p *pulse) quiet(heard, now time.Time, starved time.Duration) time.Duration
 
 // summarize gathers the witnesses of a machine that is over.
 func summarize(v *vm, log runners.Console, exit runners.Exit, stream error) aftermath {
-	a := aftermath{exit: exit, end: v.end, stream: stream, complaint: v.proc.complaint()}
+	a := aftermath{exit: exit, end: v.end, stream: stream, complaint: v.complaint()}
 	for _, c := range log.Crashes() {
 		if c.Fatal {
 			a.panic = c.Title

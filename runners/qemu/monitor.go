@@ -29,29 +29,31 @@ type ending struct {
 	guest  bool   // the guest did it
 }
 
-// dialMonitor connects. It returns when the greeting came or QEMU is gone: the
-// caller ends QEMU to end the wait.
+// dialMonitor connects to a socket on which QEMU listens or is going to.
 func dialMonitor(path string) (*monitor, error) {
 	q, err := qmp.NewSocketMonitor("unix", path, 10*time.Second)
 	if err != nil {
 		return nil, err
 	}
-	if err := q.Connect(); err != nil {
-		q.Disconnect()
-		return nil, err
+	return &monitor{qmp: q, ended: make(chan struct{})}, nil
+}
+
+// greet returns when the greeting came or QEMU is gone: the caller ends QEMU to
+// end the wait.
+func (m *monitor) greet() error {
+	if err := m.qmp.Connect(); err != nil {
+		return err
 	}
-	m := &monitor{qmp: q, ended: make(chan struct{})}
-	events, err := q.Events(context.Background()) // the library ignores the context
+	events, err := m.qmp.Events(context.Background()) // the library ignores the context
 	if err != nil {
-		q.Disconnect()
-		return nil, err
+		return err
 	}
 	m.tasks.Go(func() {
 		for e := range events {
 			m.see(e)
 		}
 	})
-	return m, nil
+	return nil
 }
 
 func (m *monitor) see(e qmp.Event) {

@@ -30,6 +30,8 @@ type Options struct {
 	Person bool
 	Commit string // upstream commit, for the SMBIOS; empty: none
 	Extra  []string
+
+	handed descriptors // for the QEMU that this process starts; people's finds all by name
 }
 
 // Names of the character devices, and with ".sock" of their sockets.
@@ -40,13 +42,13 @@ const (
 )
 
 // Cmdline is the command line that o stands for, the binary first. The sockets in
-// it are relative to the folder that QEMU starts in.
+// it are relative to the folder that QEMU is started in.
 func (o Options) Cmdline() []string {
 	argv := []string{o.Binary, "-nodefaults", "-no-user-config", "-display", "none"}
 	for _, f := range o.features() {
 		argv = append(argv, f.args()...)
 	}
-	argv = append(argv, "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny")
+	argv = append(argv, sandbox...)
 	if o.Person {
 		argv = append(argv, "-no-reboot")
 	} else {
@@ -66,9 +68,8 @@ func (o Options) features() []feature {
 	if o.Person {
 		fs = append(fs, terminal{consoleID}, nowhere{controlID})
 	} else {
-		// The monitor comes first: once QEMU has connected to the console, the
-		// monitor's socket is there.
-		fs = append(fs, socket{id: monitorID, listens: true}, socket{id: consoleID}, socket{id: controlID})
+		fs = append(fs, socket{monitorID, true, o.handed.monitor}, socket{consoleID, false, o.handed.console},
+			socket{controlID, false, o.handed.control})
 	}
 	fs = append(fs, uart{consoleID})
 	if o.Serial {
@@ -76,7 +77,7 @@ func (o Options) features() []feature {
 	} else {
 		fs = append(fs, agentPort{controlID})
 	}
-	fs = append(fs, entropy{}, directBoot{o.Kernel, o.Initrd, o.Append}, o.Firmware, disk{o.Disk, o.fromDisk()})
+	fs = append(fs, entropy{}, directBoot{o.Kernel, o.Initrd, o.Append}, o.Firmware, disk{o.Disk, o.fromDisk(), o.handed.disk})
 	for i, n := range o.NICs {
 		fs = append(fs, nic{i, n})
 	}

@@ -1,20 +1,15 @@
 package qemu
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // maxStderr bounds what is kept of QEMU's own messages.
@@ -28,23 +23,25 @@ type process struct {
 	err    error         // how it ended; set before done is closed
 }
 
-// startProcess starts argv in dir. files become descriptors 3 and up.
+// startProcess starts argv as who; nil: as this process's user. files become
+// descriptors 3 and up. It works in /, since it need not be able to enter any
+// other folder.
 //
 // The parent-death signal fires when the thread that forked ends, so a goroutine
 // locked to a thread of its own starts QEMU and waits for it.
-func startProcess(argv []string, dir string, files ...*os.File) (*process, error) {
+func startProcess(argv []string, who *syscall.Credential, files ...*os.File) (*process, error) {
 	p := &process{cmd: exec.Command(argv[0], argv[1:]...), stderr: &lastBytes{max: maxStderr}, done: make(chan struct{})}
-	p.cmd.Dir = dir
+	p.cmd.Dir = "/"
 	p.cmd.Stderr = p.stderr
 	p.cmd.ExtraFiles = files
-	p.cmd.Env = append(os.Environ(), "LC_ALL=C")
+	p.cmd.Env = environment(os.Environ(), who != nil)
 	p.cmd.WaitDelay = 2 * time.Second
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Credential: who}
 	started := make(chan error)
 	go func() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		err := startWithDefaultSignals(p.cmd)
+		err := fork(p.cmd)
 		started <- err
 		if err != nil {
 			return
@@ -55,18 +52,35 @@ func startProcess(argv []string, dir string, files ...*os.File) (*process, error
 	if err := <-started; err != nil {
 		return nil, err
 	}
-	// A core of QEMU would hold the guest's memory.
-	if err := unix.Prlimit(p.cmd.Process.Pid, unix.RLIMIT_CORE, &unix.Rlimit{}, nil); err != nil && err != unix.ESRCH {
-		p.kill()
-		return nil, fmt.Errorf("limit core size: %w", err)
-	}
 	return p, nil
 }
 
-// startWithDefaultSignals starts cmd with the signals at their defaults that this
-// process was told to ignore (as under nohup): a child inherits "ignore", but not
-// a handler, so each gets one for the moment of the fork.
-func startWithDefaultSignals(cmd *exec.Cmd) error {
+// environment is what QEMU gets of env: it needs little, and what a daemon was
+// started with may hold secrets. A folder for temporary files that another user
+// cannot write to is left out; QEMU then takes /var/tmp.
+func environment(env []string, other bool) []string {
+	kept := []string{"LC_ALL=C"}
+	for _, e := range env {
+		name, value, _ := strings.Cut(e, "=")
+		switch name {
+		case "TMPDIR":
+			if st, err := os.Stat(value); other && (err != nil || st.Mode()&0o002 == 0) {
+				continue
+			}
+		case "PATH", "LD_LIBRARY_PATH":
+		default:
+			continue
+		}
+		kept = append(kept, e)
+	}
+	return kept
+}
+
+// fork starts cmd with what a child inherits set right. The signals that this
+// process was told to ignore (as under nohup) are at their defaults: a child
+// inherits "ignore", but not a handler, so each gets one for the moment of the
+// fork. Cores are off, for one of QEMU would hold the guest's memory.
+func fork(cmd *exec.Cmd) error {
 	forkLock.Lock()
 	defer forkLock.Unlock()
 	handler := make(chan os.Signal, 1)
@@ -76,11 +90,19 @@ func startWithDefaultSignals(cmd *exec.Cmd) error {
 		}
 	}
 	defer signal.Stop(handler)
+	var core syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_CORE, &core); err != nil {
+		return fmt.Errorf("core size: %w", err)
+	}
+	if err := syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{Max: core.Max}); err != nil {
+		return fmt.Errorf("limit core size: %w", err)
+	}
+	defer syscall.Setrlimit(syscall.RLIMIT_CORE, &core) // it was so before
 	return cmd.Start()
 }
 
-// forkLock keeps two starts from seeing each other's handlers. Signal
-// dispositions belong to the whole process, hence the global.
+// forkLock keeps two starts from seeing each other's handlers and limits. Both
+// belong to the whole process, hence the global.
 var forkLock sync.Mutex
 
 // kill ends QEMU and waits until it is gone. It may be called often.
@@ -96,23 +118,8 @@ func (p *process) complaint() string {
 }
 
 // starved is how long QEMU's threads were ready to run and had no CPU, at most
-// of any thread (proc(5), schedstat). Zero where the host does not tell.
-func (p *process) starved() time.Duration {
-	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", p.cmd.Process.Pid))
-	var most time.Duration
-	for _, f := range files {
-		b, err := os.ReadFile(f)
-		if err != nil {
-			continue
-		}
-		if fields := bytes.Fields(b); len(fields) >= 2 {
-			if ns, err := strconv.ParseInt(string(fields[1]), 10, 64); err == nil {
-				most = max(most, time.Duration(ns))
-			}
-		}
-	}
-	return most
-}
+// of any thread. Zero where the host does not tell.
+func (p *process) starved() time.Duration { return starvation(p.cmd.Process.Pid) }
 
 // lastBytes is a writer that keeps the end.
 type lastBytes struct {

@@ -4,8 +4,8 @@
 //
 // The rig trusts none of them alone. QEMU's exit code says nothing about the
 // guest; a clean end is the agent's end marker followed by QEMU's word that the
-// guest powered itself off. QEMU runs sandboxed, in a process group of its own,
-// and dies with this process, however that ends.
+// guest powered itself off. QEMU runs sandboxed, never as root, in a process group
+// of its own, and dies with this process, however that ends.
 package qemu
 
 import (

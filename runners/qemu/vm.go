@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os/exec"
 	"sync"
@@ -31,8 +32,9 @@ type vm struct {
 	control net.Conn // whoever speaks with the agent closes it
 	phases  *phaseLog
 
+	handed   handover
 	console  net.Conn
-	drained  chan struct{} // closed when the console has said its last
+	reading  sync.WaitGroup // until the console has said its last
 	stopOnce sync.Once
 	stopped  chan struct{}
 	done     chan struct{}
@@ -47,67 +49,72 @@ func startVM(ctx context.Context, o Options, dir string, log io.Writer) (*vm, er
 	if err != nil {
 		return nil, err
 	}
-	v := &vm{folder: f, phases: &phaseLog{}, drained: make(chan struct{}), stopped: make(chan struct{}), done: make(chan struct{})}
-	if err := v.connect(ctx, o, dir); err != nil {
+	v := &vm{folder: f, phases: &phaseLog{}, stopped: make(chan struct{}), done: make(chan struct{})}
+	if err := v.start(ctx, o, io.MultiWriter(log, v.phases)); err != nil {
 		v.discard()
+		if v.control != nil {
+			v.control.Close()
+		}
 		return nil, err
 	}
-	go func() {
-		defer close(v.drained)
-		io.Copy(io.MultiWriter(log, v.phases), v.console) // ends with QEMU, and neither writer fails
-	}()
 	go v.supervise()
 	return v, nil
 }
 
-// connect starts QEMU and takes its three connections. Every wait in it ends
-// when QEMU does, and QEMU ends with ctx.
-func (v *vm) connect(ctx context.Context, o Options, dir string) error {
-	consoles, err := v.folder.listen(socket{id: consoleID}.name())
+// start starts QEMU with its three connections and waits for its greeting. The
+// wait ends when QEMU does, and QEMU ends with ctx.
+func (v *vm) start(ctx context.Context, o Options, said io.Writer) error {
+	user, err := unprivileged()
 	if err != nil {
 		return err
 	}
-	defer consoles.Close()
-	controls, err := v.folder.listen(socket{id: controlID}.name())
-	if err != nil {
-		return err
+	defer v.handed.close()
+	if err := v.handed.images(&o, user); err != nil {
+		return &runners.InfraError{Op: "open image", Err: err}
 	}
-	defer controls.Close()
-	if err := v.folder.remove(socket{id: monitorID}.name()); err != nil {
-		return err
+	if err := v.connect(&o); err != nil {
+		return &runners.InfraError{Op: "connect to qemu", Err: err}
 	}
-	if v.proc, err = startProcess(o.Cmdline(), dir); err != nil {
-		if errors.Is(err, exec.ErrNotFound) {
-			return notInstalled(o.Binary, err)
-		}
-		return &runners.InfraError{Op: "start " + o.Binary, Err: err}
+	if v.proc, err = startProcess(o.Cmdline(), user.credential(o.Accel), v.handed.files...); err != nil {
+		return notStarted(o.Binary, user, err)
 	}
+	v.handed.close() // QEMU's end shows as the end of what it holds alone
+	v.reading.Go(func() {
+		io.Copy(said, v.console) // ends with QEMU, and does not fail before
+	})
 	ctx, cancel := context.WithTimeoutCause(ctx, startTime, errSlowStart)
 	defer cancel()
-	var watch sync.WaitGroup
-	defer watch.Wait()
-	connected := make(chan struct{})
-	defer close(connected)
-	watch.Go(func() {
-		select {
-		case <-ctx.Done():
-			v.proc.kill()
-		case <-v.proc.done:
-		case <-connected:
-			return
-		}
-		consoles.Close()
-		controls.Close()
-	})
-	if v.console, err = consoles.Accept(); err != nil {
+	unhook := context.AfterFunc(ctx, v.proc.kill)
+	defer unhook()
+	if err := v.monitor.greet(); err != nil {
 		return v.startError(ctx, err)
 	}
-	if v.control, err = controls.Accept(); err != nil {
-		return v.startError(ctx, err)
+	return nil
+}
+
+// connect makes the three connections before QEMU runs. The monitor's needs a
+// socket with a name, for the library wants to dial; it has one only here.
+func (v *vm) connect(o *Options) (err error) {
+	if v.console, o.handed.console, err = v.handed.pair(consoleID); err != nil {
+		return err
 	}
-	if v.monitor, err = dialMonitor(v.folder.short(socket{id: monitorID}.name())); err != nil {
-		return v.startError(ctx, err)
+	if v.control, o.handed.control, err = v.handed.pair(controlID); err != nil {
+		return err
 	}
+	name := socket{id: monitorID}.name()
+	l, err := v.folder.listen(name)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	if v.monitor, err = dialMonitor(v.folder.short(name)); err != nil {
+		return err
+	}
+	f, err := l.File()
+	if err != nil {
+		return err
+	}
+	o.handed.monitor = v.handed.add(f)
 	return nil
 }
 
@@ -119,10 +126,25 @@ func (v *vm) startError(ctx context.Context, err error) error {
 	} else if cause != nil {
 		return fmt.Errorf("start %s: %w", v.proc.cmd.Path, cause)
 	}
-	if said := v.proc.complaint(); said != "" {
+	if said := v.complaint(); said != "" {
 		err = errors.New(said)
 	}
 	return &runners.InfraError{Op: "start " + v.proc.cmd.Path, Err: err}
+}
+
+// complaint is QEMU's last message, empty when it said nothing.
+func (v *vm) complaint() string { return v.handed.translate(v.proc.complaint()) }
+
+// notStarted is the error of a QEMU that could not be executed.
+func notStarted(binary string, user *account, err error) error {
+	if errors.Is(err, exec.ErrNotFound) {
+		return notInstalled(binary, err)
+	}
+	infra := &runners.InfraError{Op: "start " + binary, Err: err}
+	if user != nil && errors.Is(err, fs.ErrPermission) {
+		infra.Hint = "headwatch is root, so QEMU runs as " + user.name + ": let it, or run headwatch as an ordinary user"
+	}
+	return infra
 }
 
 func notInstalled(binary string, err error) error {
@@ -156,21 +178,18 @@ func (v *vm) supervise() {
 	v.end = v.monitor.end
 }
 
-// discard ends and closes whatever there is.
+// discard ends and closes whatever there is, but for the agent's connection.
 func (v *vm) discard() {
 	if v.proc != nil {
 		v.proc.kill()
 	}
 	if v.monitor != nil {
 		v.monitor.close()
-		<-v.drained
-	} else if v.control != nil {
-		v.control.Close()
 	}
+	v.reading.Wait()
 	if v.console != nil {
 		v.console.Close()
 	}
-	v.folder.remove(socket{id: monitorID}.name())
 	v.folder.Close()
 }
 

@@ -1,0 +1,106 @@
+package qemu
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// handover is what QEMU gets as open descriptors, because it may not be able to
+// reach it by name: it may run as another user, and the state directory may lie
+// below one that only its owner may search. So QEMU opens no file of ours by
+// path and makes none; what it is started with differs in this from the command
+// line that people see.
+type handover struct {
+	files []*os.File // become descriptors 3 and up
+	names []string   // pairs for strings.NewReplacer: what QEMU reads, what people know
+}
+
+// descriptors are where QEMU finds what was handed over; zero: by name.
+type descriptors struct {
+	monitor, console, control, disk int
+}
+
+// add hands f over and returns its number in QEMU.
+func (h *handover) add(f *os.File) int {
+	h.files = append(h.files, f)
+	return 2 + len(h.files)
+}
+
+// pair makes a connection and hands one end over.
+func (h *handover) pair(name string) (net.Conn, int, error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, 0, fmt.Errorf("socket pair for the %s: %w", name, err)
+	}
+	ours, theirs := os.NewFile(uintptr(fds[0]), name), os.NewFile(uintptr(fds[1]), name)
+	defer ours.Close() // the connection has a copy
+	n := h.add(theirs)
+	conn, err := net.FileConn(ours)
+	if err != nil {
+		return nil, 0, fmt.Errorf("%s: %w", name, err)
+	}
+	return conn, n, nil
+}
+
+// images opens the kernel, the initial RAM file system and the disk for QEMU as
+// the user a, and makes o point to them.
+func (h *handover) images(o *Options, a *account) error {
+	for _, path := range []*string{&o.Kernel, &o.Initrd} {
+		if *path == "" {
+			continue
+		}
+		f, err := openFor(a, *path)
+		if err != nil {
+			return err
+		}
+		name := reopen(h.add(f), *path)
+		h.names = append(h.names, name, *path)
+		*path = name
+	}
+	if o.Disk == "" {
+		return nil
+	}
+	f, err := os.Open(o.Disk)
+	if err != nil {
+		return err
+	}
+	o.handed.disk = h.add(f)
+	h.names = append(h.names, diskSet, o.Disk)
+	return nil
+}
+
+// openFor opens a file that QEMU, as the user a, opens again by its descriptor,
+// which asks for the file's own permission but for no folder's. What a may not
+// read is copied, once: kernels of some distributions are for root only.
+func openFor(a *account, path string) (*os.File, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	st, err := f.Stat()
+	if err == nil && a.mayRead(st) {
+		return f, nil
+	}
+	defer f.Close()
+	if err != nil {
+		return nil, err
+	}
+	return copyOf(f)
+}
+
+// translate puts the names that people know into QEMU's words.
+func (h *handover) translate(said string) string {
+	return strings.NewReplacer(h.names...).Replace(said)
+}
+
+// close closes this process's copies. It may be called twice.
+func (h *handover) close() {
+	for _, f := range h.files {
+		f.Close()
+	}
+	h.files = nil
+}
