@@ -27,9 +27,7 @@ func TestMain(m *testing.M) {
 	case "stall":
 		childStall(os.Args[1], os.Args[2])
 	case "full":
-		childFull(os.Args[1], func(dir string) error {
-			return syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=1m")
-		})
+		childFull(os.Args[1], mountSmall)
 	case "limit":
 		childFull(os.Args[1], func(string) error {
 			signal.Ignore(syscall.SIGXFSZ)
@@ -173,11 +171,7 @@ func TestFullDisk(t *testing.T) {
 			dir := t.TempDir()
 			cmd := child(t, part, dir)
 			if part == "full" {
-				cmd.SysProcAttr = &syscall.SysProcAttr{
-					Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
-					UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
-					GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
-				}
+				cmd.SysProcAttr = ownMounts()
 			}
 			out, err := cmd.Output()
 			if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOSPC) {
