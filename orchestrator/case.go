@@ -36,7 +36,7 @@ func (e Execution) one(ctx context.Context, m runners.Machine, c suites.Case, lo
 	caseCtx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	t := &suites.T{Guest: m, Rand: random(e.Seed, res.Case), Metrics: map[string]float64{}, Report: report}
-	before := len(m.Crashes())
+	before, excused := len(m.Crashes()), e.excused(m)
 	began := time.Now()
 	err := protect(func() error { return c.Run(caseCtx, t) })
 	res.Duration, res.Metrics = time.Since(began), t.Metrics
@@ -45,10 +45,24 @@ func (e Execution) one(ctx context.Context, m runners.Machine, c suites.Case, lo
 	// one has not passed.
 	if now := m.Crashes(); len(now) > before {
 		res.Status, res.Reason = suites.Failed, now[before]
+	} else if e.excused(m) > excused {
+		res.Status, res.Reason = suites.Broken, "the host gave the guest so little CPU that its kernel reported a stall"
 	} else if caseCtx.Err() != nil && res.Status == suites.Broken {
 		res.Reason = fmt.Sprintf("no answer within %v: %s", timeout, res.Reason)
 	}
 	return res
+}
+
+// excused counts the stalls on the console for which the machine blames its host.
+func (e Execution) excused(m runners.Machine) int {
+	stalls := 0
+	all := e.Console.Crashes()
+	for _, c := range all {
+		if c.Stall {
+			stalls++
+		}
+	}
+	return min(stalls, max(0, len(all)-len(m.Crashes())))
 }
 
 // protect turns a panic of a case into an error: a bug of ours, so broken.

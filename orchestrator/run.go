@@ -200,10 +200,10 @@ func (e Execution) noBoot(boot suites.Result, err error, note func(suites.Result
 }
 
 // endedIn says what the end of a guest means for the case in which it happened. A
-// guest that ends by itself and unasked is the kernel's fault; a monitor that
-// dies is ours.
+// guest that ends by itself and unasked is the kernel's fault, unless its agent or
+// its host made it end; that, and a monitor that dies, are ours.
 func endedIn(m runners.Machine, res suites.Result) suites.Result {
-	if exit, _ := m.Close(); exit == runners.ExitGuest && res.Status == suites.Broken {
+	if exit, err := m.Close(); exit == runners.ExitGuest && err == nil && res.Status == suites.Broken {
 		res.Status, res.Reason = suites.Failed, "the guest reset or shut down by itself"
 	}
 	return res

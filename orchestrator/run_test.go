@@ -23,10 +23,19 @@ type fakeRig struct {
 	openErr, bootErr error
 	os               string
 	exit             runners.Exit
+	closeErr         error
+	console          fakeConsole
 	crashes          []string
 	done             chan struct{}
 	closed           bool
 }
+
+// fakeConsole is a console that shows the given crashes.
+type fakeConsole struct{ crashes []runners.Crash }
+
+func (c *fakeConsole) Write(p []byte) (int, error) { return len(p), nil }
+func (c *fakeConsole) Crashes() []runners.Crash    { return c.crashes }
+func (c *fakeConsole) Tail(int) string             { return "" }
 
 func (f *fakeRig) Inputs(context.Context, runners.Recipe) ([]string, string, error) {
 	return nil, "", nil
@@ -55,12 +64,12 @@ func (f *fakeRig) Crashes() []string                             { return f.cras
 func (f *fakeRig) PowerOff(context.Context) error                { return nil }
 func (f *fakeRig) Facts() runners.Facts                          { return runners.Facts{BootID: "b1", Kernel: "6.1"} }
 func (f *fakeRig) Done() <-chan struct{}                         { return f.done }
-func (f *fakeRig) Close() (runners.Exit, error)                  { f.closed = true; return f.exit, nil }
+func (f *fakeRig) Close() (runners.Exit, error)                  { f.closed = true; return f.exit, f.closeErr }
 func (f *fakeRig) end(how runners.Exit)                          { f.exit = how; close(f.done) }
 func (f *fakeRig) execution(t *testing.T, cases ...suites.Case) (*Execution, *[]suites.Result) {
 	var got []suites.Result
 	return &Execution{
-		Builder: f, Runner: f, Cases: cases, Image: "sha256:0", Suite: "s", Dir: filepath.Join(t.TempDir(), "work"),
+		Builder: f, Runner: f, Cases: cases, Image: "sha256:0", Suite: "s", Dir: filepath.Join(t.TempDir(), "work"), Console: &f.console,
 		Record: func(r suites.Result) error { got = append(got, r); return nil },
 	}, &got
 }
@@ -131,12 +140,15 @@ func TestWhoseFaultACaseIs(t *testing.T) {
 func TestAGuestThatEnds(t *testing.T) {
 	for _, tt := range []struct {
 		how  runners.Exit
+		rigs error
 		want string
 	}{
-		{runners.ExitGuest, "s/ends failed the guest reset or shut down by itself"},
-		{runners.ExitMonitor, "s/ends broken connection lost"},
+		{runners.ExitGuest, nil, "s/ends failed the guest reset or shut down by itself"},
+		{runners.ExitGuest, errors.New("agent died"), "s/ends broken connection lost"},
+		{runners.ExitMonitor, errors.New("qemu died"), "s/ends broken connection lost"},
 	} {
 		f := newFake()
+		f.closeErr = tt.rigs
 		e, got := f.execution(t, caseOf("ends", func(context.Context, *suites.T) error {
 			f.end(tt.how)
 			return errors.New("connection lost")
@@ -149,6 +161,29 @@ func TestAGuestThatEnds(t *testing.T) {
 		if d := cmp.Diff(want, words(*got)); d != "" {
 			t.Errorf("%v (status %v):\n%s", tt.how, status, d)
 		}
+	}
+}
+
+// A stall for which the machine blames its host is shown on the console and is no
+// evidence about the kernel, nor is what the case made of it.
+func TestStarvedCaseIsBroken(t *testing.T) {
+	f := newFake()
+	stall := func(verdict error, crash ...string) func(context.Context, *suites.T) error {
+		return func(context.Context, *suites.T) error {
+			f.console.crashes = append(f.console.crashes, runners.Crash{Title: "BUG: soft lockup", Stall: true})
+			f.crashes = append(f.crashes, crash...)
+			return verdict
+		}
+	}
+	e, got := f.execution(t, caseOf("fails", stall(suites.Failf("too slow"))), caseOf("passes", stall(nil)), caseOf("next", pass),
+		caseOf("kernel", stall(nil, "BUG: soft lockup")))
+	if _, err := e.Do(t.Context(), pipeline.Machine{}, 0, &Run{}); err != nil {
+		t.Fatal(err)
+	}
+	const why = "broken the host gave the guest so little CPU that its kernel reported a stall"
+	want := []string{"boot passed", "s/fails " + why, "s/passes " + why, "s/next passed", "s/kernel failed BUG: soft lockup"}
+	if d := cmp.Diff(want, words(*got)); d != "" {
+		t.Error(d)
 	}
 }
 

@@ -115,6 +115,9 @@ type Crash struct {
 	Signature string // hex digest of the title and top frames, stable across boots
 	Text      string // the report as printed
 	Fatal     bool   // the kernel cannot go on; false for warnings
+	// Stall says that the report is about time alone: something did not run for so
+	// long. A host that gives the machine no CPU makes a sound kernel say so.
+	Stall bool
 }
 
 // Runner boots images.

@@ -21,6 +21,8 @@ type pattern struct {
 	end *regexp.Regexp
 	// single reports are one line.
 	single bool
+	// stall reports say that something took too long, and nothing else.
+	stall bool
 	// agent reports are a Go program's, ours most likely: they are no crashes.
 	agent bool
 	// after says that the report may be the consequence of the one before it, and
@@ -40,8 +42,8 @@ var (
 )
 
 // notKernel are lines about "panic:" that are no panics: sysctl names, other
-// programs' logs (syzkaller's shared list).
-var notKernel = []string{"_panic:", "xlog_status:", "ddb.onpanic:", "evtlog_status:"}
+// programs' logs (syzkaller's shared list), our agent's.
+var notKernel = []string{"headwatch-agent: ", "_panic:", "xlog_status:", "ddb.onpanic:", "evtlog_status:"}
 
 // patterns is the table of everything that is a crash. The first row that
 // matches a line names it.
@@ -60,8 +62,8 @@ var linuxPatterns = []pattern{
 	{hint: "KFENCE:", find: re(`BUG: (KFENCE: .*)`), end: rule},
 	{hint: "KCSAN:", find: re(`BUG: (KCSAN: .*)`), end: rule},
 	{hint: "KMSAN:", find: re(`BUG: (KMSAN: [\w-]+ in \w+)`), end: rule},
-	{hint: "soft lockup", find: re(`(BUG: soft lockup) - CPU#\d+ stuck for`), where: " in "},
-	{hint: "hard LOCKUP", find: re(`(Watchdog detected hard LOCKUP)`), where: " in "},
+	{hint: "soft lockup", find: re(`(BUG: soft lockup) - CPU#\d+ stuck for`), where: " in ", stall: true},
+	{hint: "hard LOCKUP", find: re(`(Watchdog detected hard LOCKUP)`), where: " in ", stall: true},
 	{hint: "kernel BUG at", find: re(`(kernel BUG at .*)`), fatal: true, end: endTrace},
 	{hint: "unable to handle", find: re(`(BUG: unable to handle [\w ]+?)(?: for address| at |$)`), where: " in ", fatal: true, end: endTrace},
 	{hint: "Unable to handle", find: re(`(Unable to handle kernel [\w ]+?) at `), where: " in ", fatal: true, end: endTrace},
@@ -69,7 +71,7 @@ var linuxPatterns = []pattern{
 	{hint: "sleeping function", find: re(`(BUG: sleeping function called from invalid context at .*)`)},
 	{hint: "scheduling while atomic", find: re(`(BUG: scheduling while atomic)`), where: " in "},
 	{hint: "BUG: Bad page", find: re(`(BUG: Bad page (?:state|map|cache) in process)`), where: " in "},
-	{hint: "BUG: workqueue lockup", find: re(`(BUG: workqueue lockup)`), single: true},
+	{hint: "BUG: workqueue lockup", find: re(`(BUG: workqueue lockup)`), single: true, stall: true},
 	{hint: "BUG: ", find: re(`(BUG: .*)`), ignore: []string{"[Firmware Bug]", "log buffer"}},
 	{hint: "general protection fault", find: re(`(general protection fault)`), ignore: []string{"traps:", "segfault"}, where: " in ", fatal: true, end: endTrace},
 	{hint: "PANIC: double fault", find: re(`(PANIC: double fault)`), where: " in ", fatal: true, end: endTrace},
@@ -81,9 +83,9 @@ var linuxPatterns = []pattern{
 	{hint: "unlock balance", find: re(`(bad unlock balance detected!?)`), where: " in "},
 	{hint: "WARNING: ", find: re(`(WARNING: )CPU: \d+ PID: \d+ (at \S+ [\w.]+)`), end: endTrace},
 	{hint: "WARNING: ", find: re(`(WARNING: [\w./-]+\.[chS]:\d+ at [\w.]+)`), end: endTrace},
-	{hint: "blocked for more than", find: re(`(INFO: task .+?):\d+( blocked) for more than`), where: " in "},
-	{hint: "detected", find: re(`(INFO: rcu\w* (?:detected stalls|self-detected stall|detected expedited stalls))`), where: " in "},
-	{hint: "stall", find: re(`(rcu: .*kthread (?:starved|timer wakeup didn't happen))`)},
+	{hint: "blocked for more than", find: re(`(INFO: task .+?):\d+( blocked) for more than`), where: " in ", stall: true},
+	{hint: "detected", find: re(`(INFO: rcu\w* (?:detected stalls|self-detected stall|detected expedited stalls))`), where: " in ", stall: true},
+	{hint: "kthread ", find: re(`(rcu: .*kthread (?:starved|timer wakeup didn't happen))`), stall: true},
 	{hint: "non-static key", find: re(`(INFO: trying to register non-static key)`), where: " in "},
 	{hint: "UBSAN:", find: re(`(UBSAN: .*)`), end: re(`^={20,}$|---\[ end trace`)},
 	{hint: "kmemleak:", find: re(`(kmemleak: )\d+ (new suspected memory leaks)`), single: true},

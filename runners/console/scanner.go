@@ -65,16 +65,17 @@ func (s *scanner) line(raw string) {
 		s.open.fatal = s.open.fatal || p.fatal
 		s.add(line)
 		return
-	case p.after && s.last != nil && s.since < consequence && follows(s.last, title):
+	}
+	s.close()
+	if p.after && s.last != nil && s.since < consequence && follows(s.last, title) {
 		s.last.fatal = true
 		s.last.keep(line)
 		return
 	}
-	s.close()
 	s.open = &report{pattern: p, title: title, fatal: p.fatal, agent: p.agent}
 	if !p.fatal && strings.Contains(line, "panic: ") {
 		// A warning's words, said as FreeBSD's last.
-		s.open.pattern = &pattern{where: p.where, detail: p.detail, end: never}
+		s.open.pattern = &pattern{where: p.where, detail: p.detail, end: never, stall: p.stall}
 		s.open.fatal = true
 	}
 	s.add(line)
@@ -185,19 +186,6 @@ func (r *report) keep(line string) {
 	}
 }
 
-// AgentDeath tells how a Go program died whose last words are in text, empty
-// when none did. Such a death is the agent's fault, not the kernel's, even when
-// the kernel panics because the program was its init.
-func AgentDeath(text string) string {
-	s := newScanner()
-	s.write([]byte(text + "\n"))
-	s.close()
-	return s.agentDeath
-}
-
-// goroutine is what the Go runtime prints below its own "panic:".
-var goroutine = regexp.MustCompile(`^goroutine \d+ .*\[.*\]:$`)
-
 // frame takes a line of a backtrace. It returns true for the first line after
 // one.
 func (r *report) frame(line string) (ended bool) {
@@ -238,7 +226,7 @@ func (r *report) crash() runners.Crash {
 	if r.pattern.where != "" && len(frames) > 0 {
 		title += r.pattern.where + frames[0]
 	}
-	return runners.Crash{Title: title, Signature: signature(title, frames), Text: r.text.String(), Fatal: r.fatal}
+	return runners.Crash{Title: title, Signature: signature(title, frames), Text: r.text.String(), Fatal: r.fatal, Stall: r.pattern.stall}
 }
 
 // crashes lists what was found, with the report and the line that are still

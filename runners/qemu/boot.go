@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/headwatch/headwatch/runners"
+	"github.com/headwatch/headwatch/runners/console"
 	"github.com/headwatch/headwatch/runners/guest"
 )
 
@@ -28,7 +29,7 @@ func (r *Runner) Boot(ctx context.Context, b runners.Bootable, s runners.Spec) (
 	if err != nil {
 		return nil, fmt.Errorf("boot: %w", err)
 	}
-	v, err := startVM(ctx, o, s.Dir, s.ConsoleLog)
+	v, err := startVM(ctx, o, s.Dir, s.ConsoleLog, r.logger)
 	if err != nil {
 		return nil, err
 	}
@@ -40,12 +41,12 @@ func (r *Runner) Boot(ctx context.Context, b runners.Bootable, s runners.Spec) (
 			timeout = bootTimeoutKVM
 		}
 	}
-	client, took, err := powerOn(ctx, v, s.ConsoleLog, timeout)
+	client, took, err := powerOn(ctx, v, timeout)
 	if err != nil {
 		return nil, err
 	}
 	h := client.Hello()
-	m := &machine{os: b.Image.OS, cpus: s.SMP, log: s.ConsoleLog, vm: v, client: client, done: make(chan struct{})}
+	m := &machine{os: b.Image.OS, cpus: s.SMP, vm: v, client: client, done: make(chan struct{})}
 	m.facts = runners.Facts{
 		BootID: h.BootID, Kernel: h.Kernel, Accel: o.Accel, Monitor: "QEMU " + v.monitor.version(),
 		BootTime: took, Command: Quote(o.Cmdline()),
@@ -92,7 +93,7 @@ func (r *Runner) options(ctx context.Context, b *runners.Bootable, s runners.Spe
 
 // powerOn lets the guest run and waits for its agent. When it fails, nothing of
 // v is left.
-func powerOn(ctx context.Context, v *vm, log runners.Console, timeout time.Duration) (*guest.Client, time.Duration, error) {
+func powerOn(ctx context.Context, v *vm, timeout time.Duration) (*guest.Client, time.Duration, error) {
 	handshake, giveUp := context.WithCancel(ctx)
 	defer giveUp()
 	var client *guest.Client
@@ -134,8 +135,12 @@ func powerOn(ctx context.Context, v *vm, log runners.Console, timeout time.Durat
 	case errors.Is(failure, context.Canceled):
 		failure = err // we gave up; what made us?
 	}
-	a := summarize(v, log, exitOf(v.end, false, v.killed), failure)
-	return nil, 0, a.bootFailure(v.phases.last().Title(), took, timedOut)
+	a := summarize(v, exitOf(v.end, false, v.killed), failure)
+	phase := v.phases.last()
+	if phase < console.Kernel {
+		a.mute = v.kernel
+	}
+	return nil, 0, a.bootFailure(phase.Title(), took, timedOut)
 }
 
 // awaitAgent returns when the handshake is over, or v, or ctx; true when timeout

@@ -121,7 +121,7 @@ func TestBootOfGarbage(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := spec(t)
-	if err := mustNotBoot(t, b, s); err.Title != console.Loader.Title() {
+	if err := mustNotBoot(t, b, s); err.Title != console.Loader.Title() || !strings.Contains(err.Reason, b.Kernel) {
 		t.Errorf("%v\nconsole: %q", err, s.ConsoleLog.Tail(4096))
 	}
 
@@ -130,8 +130,8 @@ func TestBootOfGarbage(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = New(Config{}).Boot(t.Context(), b, spec(t))
-	if _, ok := errors.AsType[*runners.InfraError](err); !ok || !strings.Contains(err.Error(), "kernel") {
-		t.Errorf("%T %v: want QEMU's complaint as an infra error", err, err)
+	if _, ok := errors.AsType[*runners.InfraError](err); !ok || !strings.Contains(err.Error(), b.Kernel) {
+		t.Errorf("%T %v: want QEMU's complaint as an infra error, with the file", err, err)
 	}
 }
 

@@ -28,7 +28,6 @@ type machine struct {
 	os     string
 	cpus   int
 	facts  runners.Facts
-	log    runners.Console
 	vm     *vm
 	client *guest.Client
 
@@ -47,9 +46,12 @@ func (m *machine) Facts() runners.Facts  { return m.facts }
 func (m *machine) Done() <-chan struct{} { return m.done }
 
 // Crashes lists the titles of the crashes on the console, warnings included.
+// Reports that something stalled are left out when the host did it, by giving
+// QEMU no CPU; the runner's log has them.
 func (m *machine) Crashes() []string {
 	var titles []string
-	for _, c := range m.log.Crashes() {
+	kernels, _ := m.vm.crashes()
+	for _, c := range kernels {
 		titles = append(titles, c.Title)
 	}
 	return titles
@@ -116,11 +118,12 @@ func (m *machine) PowerOff(ctx context.Context) error {
 var errStillOn = errors.New("guest sent its end marker and did not power off")
 
 // Close ends the machine if it still runs and waits for all of it. The error
-// says what went wrong with the rig.
+// says what went wrong with the rig: a guest that ended by the fault of its agent
+// or its host has one.
 func (m *machine) Close() (runners.Exit, error) {
 	m.vm.stop()
 	<-m.done
-	if m.exit == runners.ExitMonitor {
+	if m.exit == runners.ExitMonitor || m.exit == runners.ExitGuest && m.after.rigs() {
 		return m.exit, m.after.loss()
 	}
 	return m.exit, nil
@@ -139,7 +142,7 @@ func (m *machine) watch() {
 	marker, stream := m.client.Ended(), m.client.Err()
 	m.client.Close()
 	m.exit = exitOf(m.vm.end, marker, m.vm.killed)
-	m.after = summarize(m.vm, m.log, m.exit, stream)
+	m.after = summarize(m.vm, m.exit, stream)
 	m.lose(m.after.loss())
 }
 
@@ -194,14 +197,24 @@ func (p *pulse) quiet(heard, now time.Time, starved time.Duration) time.Duration
 }
 
 // summarize gathers the witnesses of a machine that is over.
-func summarize(v *vm, log runners.Console, exit runners.Exit, stream error) aftermath {
+func summarize(v *vm, exit runners.Exit, stream error) aftermath {
 	a := aftermath{exit: exit, end: v.end, stream: stream, complaint: v.complaint()}
-	for _, c := range log.Crashes() {
+	kernels, hosts := v.crashes()
+	a.panic, a.stall = firstFatal(kernels), firstFatal(hosts)
+	said := v.log.Tail(lastWords)
+	if a.agent = console.AgentDeath(said); a.agent == "" && a.panic == "" {
+		a.agent = console.AgentEnd(said)
+	}
+	return a
+}
+
+// firstFatal is the title of the first crash with which the kernel could not go
+// on; empty: there is none.
+func firstFatal(crashes []runners.Crash) string {
+	for _, c := range crashes {
 		if c.Fatal {
-			a.panic = c.Title
-			break
+			return c.Title
 		}
 	}
-	a.agent = console.AgentDeath(log.Tail(lastWords))
-	return a
+	return ""
 }

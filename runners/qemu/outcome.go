@@ -41,6 +41,8 @@ type aftermath struct {
 	exit      runners.Exit
 	end       ending
 	panic     string // title of the first fatal crash on the console
+	stall     string // title of the first fatal report of a stall that the host made
+	mute      string // path of a kernel that never said a word; empty: it did, or is on a disk
 	agent     string // last words of an agent that died by its own fault
 	stream    error  // why the agent's stream ended, nil for a clean end
 	complaint string // QEMU's last message
@@ -56,12 +58,32 @@ func (a aftermath) loss() error {
 		return fmt.Errorf("agent died: %s", a.agent)
 	case a.panic != "":
 		return &refusal{a.panic}
+	case a.stall != "":
+		return a.starvation()
 	case a.exit == runners.ExitGuest:
 		return &refusal{a.end.String() + ", and the console says nothing of it"}
 	case a.exit == runners.ExitMonitor:
 		return &runners.InfraError{Op: "run qemu", Err: a.monitorError()}
 	}
 	return errors.New("machine is closed")
+}
+
+// silence names a kernel that said nothing: its file may be none.
+func (a aftermath) silence() string {
+	if a.mute == "" {
+		return ""
+	}
+	return ", and no word from the kernel " + a.mute
+}
+
+// rigs says that the guest ended by itself and the rig is to blame.
+func (a aftermath) rigs() bool { return a.agent != "" || a.panic == "" && a.stall != "" }
+
+func (a aftermath) starvation() error {
+	return &runners.InfraError{
+		Op: "run qemu", Err: fmt.Errorf("the host gave it too little CPU, and the kernel gave up: %s", a.stall),
+		Hint: "run fewer machines at once",
+	}
 }
 
 func (a aftermath) monitorError() error {
@@ -88,10 +110,12 @@ func (a aftermath) bootFailure(phase string, waited time.Duration, timedOut bool
 	switch {
 	case a.agent != "":
 		return &runners.InfraError{Op: "boot", Err: fmt.Errorf("agent died: %s", a.agent), Hint: "the console has its trace"}
+	case a.panic == "" && a.stall != "":
+		return a.starvation()
 	case a.exit == runners.ExitGuest:
-		return &runners.BootError{Title: title, Reason: fmt.Sprintf("%s %v after power-on, before the agent answered", a.end, secs)}
+		return &runners.BootError{Title: title, Reason: fmt.Sprintf("%s %v after power-on, before the agent answered%s", a.end, secs, a.silence())}
 	case timedOut:
-		return &runners.BootError{Title: title, Reason: fmt.Sprintf("no answer from the agent within %v", secs)}
+		return &runners.BootError{Title: title, Reason: fmt.Sprintf("no answer from the agent within %v%s", secs, a.silence())}
 	case a.exit == runners.ExitMonitor:
 		return &runners.InfraError{Op: "run qemu", Err: a.monitorError()}
 	case a.stream != nil:

@@ -55,6 +55,8 @@ func TestLoss(t *testing.T) {
 		{aftermath{exit: runners.ExitGuest, end: reset, panic: "Kernel panic - not syncing: x"}, "Kernel panic - not syncing: x", true},
 		{aftermath{exit: runners.ExitGuest, end: reset}, "guest ended by itself (guest-reset)", true},
 		{aftermath{exit: runners.ExitGuest, end: reset, agent: "panic: nil", panic: "Kernel panic"}, "agent died: panic: nil", false},
+		{aftermath{exit: runners.ExitGuest, end: reset, stall: "soft lockup"}, "too little CPU, and the kernel gave up: soft lockup", false},
+		{aftermath{exit: runners.ExitGuest, end: reset, stall: "soft lockup", panic: "panic: x"}, "panic: x", true},
 		{aftermath{exit: runners.ExitMonitor, complaint: "qemu: out of memory"}, "qemu: out of memory", false},
 		{aftermath{exit: runners.ExitMonitor}, "died without a word", false},
 	} {
@@ -79,6 +81,7 @@ func TestBootFailure(t *testing.T) {
 		{aftermath{exit: runners.ExitMonitor, complaint: "boom"}, false, "run qemu: boom", false},
 		{aftermath{exit: runners.ExitKilled, stream: errors.New("protocol 7")}, false, "boot: protocol 7", false},
 		{aftermath{exit: runners.ExitGuest, end: reset, agent: "panic: nil"}, false, "agent died: panic: nil", false},
+		{aftermath{exit: runners.ExitGuest, end: reset, stall: "soft lockup"}, false, "run qemu: the host gave it too little CPU", false},
 	} {
 		err := c.a.bootFailure("the phase", 2500*time.Millisecond, c.timedOut)
 		_, kernel := errors.AsType[*runners.BootError](err)

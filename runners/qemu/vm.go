@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"net"
 	"os/exec"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,7 +32,10 @@ type vm struct {
 	proc    *process
 	monitor *monitor
 	control net.Conn // whoever speaks with the agent closes it
+	log     runners.Console
 	phases  *phaseLog
+	stalls  *stalls
+	kernel  string // path of the kernel, as people know it; empty: on the disk
 
 	handed   handover
 	console  net.Conn
@@ -44,12 +49,15 @@ type vm struct {
 
 // startVM starts QEMU with the guest's CPUs stopped. The console goes to log.
 // ctx bounds the start only.
-func startVM(ctx context.Context, o Options, dir string, log io.Writer) (*vm, error) {
+func startVM(ctx context.Context, o Options, dir string, log runners.Console, logger *slog.Logger) (*vm, error) {
 	f, err := openFolder(dir)
 	if err != nil {
 		return nil, err
 	}
-	v := &vm{folder: f, phases: &phaseLog{}, stopped: make(chan struct{}), done: make(chan struct{})}
+	v := &vm{
+		folder: f, log: log, phases: &phaseLog{}, stalls: &stalls{log: logger}, kernel: o.Kernel,
+		stopped: make(chan struct{}), done: make(chan struct{}),
+	}
 	if err := v.start(ctx, o, io.MultiWriter(log, v.phases)); err != nil {
 		v.discard()
 		if v.control != nil {
@@ -127,9 +135,18 @@ func (v *vm) startError(ctx context.Context, err error) error {
 		return fmt.Errorf("start %s: %w", v.proc.cmd.Path, cause)
 	}
 	if said := v.complaint(); said != "" {
-		err = errors.New(said)
+		err = errors.New(aboutKernel(said, v.kernel))
 	}
 	return &runners.InfraError{Op: "start " + v.proc.cmd.Path, Err: err}
+}
+
+// aboutKernel names the kernel's file in a complaint of QEMU's about a kernel that
+// does not.
+func aboutKernel(said, path string) string {
+	if path == "" || strings.Contains(said, path) || !strings.Contains(strings.ToLower(said), "kernel") {
+		return said
+	}
+	return path + ": " + said
 }
 
 // complaint is QEMU's last message, empty when it said nothing.
@@ -160,6 +177,7 @@ func (v *vm) stop() { v.stopOnce.Do(func() { close(v.stopped) }) }
 // supervise owns the end of the machine.
 func (v *vm) supervise() {
 	defer close(v.done)
+	v.observe()
 	select {
 	case <-v.monitor.ended:
 		// The guest is paused: QEMU hands out what the console still holds and goes.
@@ -174,9 +192,33 @@ func (v *vm) supervise() {
 	case <-v.stopped:
 		v.killed = true
 	}
+	v.crashes() // the last ones are judged by what the host did then
 	v.discard()
 	v.end = v.monitor.end
 }
+
+// observe watches what the host gives QEMU until something ends the machine.
+func (v *vm) observe() {
+	tick := time.NewTicker(sampleEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case now := <-tick.C:
+			v.stalls.note(now, v.proc.starved())
+			v.crashes()
+		case <-v.monitor.ended:
+			return
+		case <-v.proc.done:
+			return
+		case <-v.stopped:
+			return
+		}
+	}
+}
+
+// crashes are what the console shows, the kernel's apart from stalls that are the
+// host's doing.
+func (v *vm) crashes() (kernels, hosts []runners.Crash) { return v.stalls.split(v.log.Crashes()) }
 
 // discard ends and closes whatever there is, but for the agent's connection.
 func (v *vm) discard() {
