@@ -39,6 +39,7 @@ type vm struct {
 
 	handed   handover
 	console  net.Conn
+	ear      *ear
 	reading  sync.WaitGroup // until the console has said its last
 	stopOnce sync.Once
 	stopped  chan struct{}
@@ -83,13 +84,14 @@ func (v *vm) start(ctx context.Context, o Options, said io.Writer) error {
 	if err := v.connect(&o); err != nil {
 		return &runners.InfraError{Op: "connect to qemu", Err: err}
 	}
+	if v.ear, err = newEar(v.console, said); err != nil {
+		return &runners.InfraError{Op: "connect to qemu", Err: err}
+	}
 	if v.proc, err = startProcess(o.Cmdline(), user.credential(o.Accel), v.handed.files...); err != nil {
 		return notStarted(o.Binary, user, err)
 	}
-	v.handed.close() // QEMU's end shows as the end of what it holds alone
-	v.reading.Go(func() {
-		io.Copy(said, v.console) // ends with QEMU, and does not fail before
-	})
+	v.handed.close()           // QEMU's end shows as the end of what it holds alone
+	v.reading.Go(v.ear.listen) // ends with QEMU
 	ctx, cancel := context.WithTimeoutCause(ctx, startTime, errSlowStart)
 	defer cancel()
 	unhook := context.AfterFunc(ctx, v.proc.kill)
@@ -216,9 +218,12 @@ func (v *vm) observe() {
 	}
 }
 
-// crashes are what the console shows, the kernel's apart from stalls that are the
-// host's doing.
-func (v *vm) crashes() (kernels, hosts []runners.Crash) { return v.stalls.split(v.log.Crashes()) }
+// crashes are what the console shows by now, the kernel's apart from stalls that
+// are the host's doing.
+func (v *vm) crashes() (kernels, hosts []runners.Crash) {
+	v.ear.catchUp()
+	return v.stalls.split(v.log.Crashes())
+}
 
 // discard ends and closes whatever there is, but for the agent's connection.
 func (v *vm) discard() {

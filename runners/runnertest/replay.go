@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -27,6 +29,9 @@ type Replay struct {
 }
 
 var _ runners.Runner = (*Replay)(nil)
+
+// bootWarning is what the suite's guest has its kernel say for WarnsAtBoot.
+const bootWarning = "WARNING: CPU: 0 PID: 1 at runnertest.c:1 " + atBoot + "+0x0/0x10\r\n---[ end trace 0000000000000000 ]---\r\n"
 
 // maxEntry bounds a line of a recording.
 const maxEntry = 4 << 20
@@ -80,6 +85,9 @@ func (r *Replay) Boot(ctx context.Context, b runners.Bootable, s runners.Spec) (
 		return nil, fmt.Errorf("boot: %s has %s with %d CPUs", r.name, r.boot.OS, r.boot.CPUs)
 	}
 	s.ConsoleLog.Write([]byte(r.console[0])) // a console never fails
+	if slices.Contains(strings.Fields(b.Cmdline), WarnsAtBoot) {
+		s.ConsoleLog.Write([]byte(bootWarning))
+	}
 	m := &replayed{r: r, log: s.ConsoleLog, facts: r.boot.Facts, done: make(chan struct{})}
 	m.facts.BootID = fmt.Sprintf("%s-%d", r.boot.Facts.BootID, r.boots.Add(1))
 	return m, nil

@@ -24,6 +24,13 @@ const (
 	Panic       = "test/panic"        // the kernel panics
 )
 
+// WarnsAtBoot is a kernel argument of the suite's guest: before its agent answers,
+// the console shows a warning of the kernel's whose title names atBoot.
+const (
+	WarnsAtBoot = "runnertest.warn"
+	atBoot      = "warned_at_boot"
+)
+
 // NewRunner makes a runner with an image that offers the suite's operations and
 // a spec with a folder and a console of its own.
 type NewRunner func(t *testing.T) (runners.Runner, runners.Bootable, runners.Spec)
@@ -39,9 +46,10 @@ func Run(t *testing.T, newRunner NewRunner) {
 // quick bounds what must not take long, on a host that is busy.
 const quick = 20 * time.Second
 
-func boot(t *testing.T, newRunner NewRunner) (runners.Machine, runners.Spec) {
+func boot(t *testing.T, newRunner NewRunner, args ...string) (runners.Machine, runners.Spec) {
 	t.Helper()
 	r, b, s := newRunner(t)
+	b.Cmdline = strings.TrimSpace(b.Cmdline + " " + strings.Join(args, " "))
 	if words := r.Command(b, s); words == "" || strings.HasPrefix(words, "#") {
 		t.Errorf("command: %q", words)
 	}
@@ -166,18 +174,26 @@ func checkOver(t *testing.T, m runners.Machine, want runners.Exit) {
 	}
 }
 
-// testTwo boots two machines at once and closes one under a call.
+// testTwo boots two machines at once, one with a kernel that complains before the
+// agent answers, and closes one under a call.
 func testTwo(t *testing.T, newRunner NewRunner) {
 	before := observe(t)
 	var machines [2]runners.Machine
 	var specs [2]runners.Spec
+	var early [2][]string // crashes right after the boot
 	var boots sync.WaitGroup
-	for i := range machines {
-		boots.Go(func() { machines[i], specs[i] = boot(t, newRunner) })
+	for i, args := range [][]string{nil, {WarnsAtBoot}} {
+		boots.Go(func() {
+			machines[i], specs[i] = boot(t, newRunner, args...)
+			early[i] = machines[i].Crashes()
+		})
 	}
 	boots.Wait()
 	if t.Failed() {
 		return
+	}
+	if len(early[0]) != 0 || len(early[1]) != 1 || !strings.Contains(early[1][0], atBoot) {
+		t.Errorf("crashes right after the boots: %q and %q, want none and the warning", early[0], early[1])
 	}
 	a, b := machines[0], machines[1]
 	if a.Facts().BootID == b.Facts().BootID {

@@ -34,6 +34,9 @@ func serve() error {
 	if err := loadModules(); err != nil {
 		return err
 	}
+	if err := warn(); err != nil {
+		return err
+	}
 	conn, err := open()
 	if err != nil {
 		return err
@@ -68,6 +71,27 @@ var operations = map[string]guest.Operation{
 	"test/panic": func(context.Context, json.RawMessage) (any, error) {
 		return nil, os.WriteFile("/proc/sysrq-trigger", []byte("c"), 0)
 	},
+}
+
+// warn has the kernel print a warning when its arguments ask for one.
+func warn() error {
+	args, err := os.ReadFile("/proc/cmdline")
+	if err != nil || !bytes.Contains(args, []byte("runnertest.warn")) {
+		return err
+	}
+	log, err := os.OpenFile("/dev/kmsg", os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	for _, line := range []string{
+		"<4>WARNING: CPU: 0 PID: 1 at runnertest.c:1 warned_at_boot+0x0/0x10", "<4>---[ end trace 0000000000000000 ]---",
+	} {
+		if _, err := log.WriteString(line + "\n"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func loadModules() error {
