@@ -1,12 +1,12 @@
 package qemu
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/headwatch/headwatch/runners"
 )
@@ -51,10 +51,12 @@ func TestFindFirmware(t *testing.T) {
 	find("whole.fd", false)
 }
 
-// A machine without a kernel and with an empty disk gets as far as its firmware.
+// A machine without a kernel gets as far as its firmware, which tries the disk
+// first, here one with nothing on it.
 func TestBootOfAnEmptyDisk(t *testing.T) {
 	requireQEMU(t)
-	binary, err := New(Config{}).binary()
+	r := New(Config{})
+	binary, err := r.binary()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,8 +70,33 @@ func TestBootOfAnEmptyDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := spec(t)
-	s.BootTimeout = 12 * time.Second // long enough for the firmware on a busy host
-	if err := mustNotBoot(t, b, s); err.Title != "stopped in the firmware" {
+	s.SMP = 1
+	ctx, cancel := context.WithCancelCause(t.Context())
+	spoke := errors.New("the firmware has tried the disk")
+	s.ConsoleLog = &listener{Console: s.ConsoleLog, words: "BdsDxe: failed to load Boot0001", heard: func() { cancel(spoke) }}
+	m, err := r.Boot(ctx, b, s)
+	if err == nil {
+		m.Close()
+	}
+	if !errors.Is(err, spoke) {
 		t.Errorf("%v\nconsole: %q", err, s.ConsoleLog.Tail(4096))
 	}
+	if entries, _ := os.ReadDir(s.Dir); len(entries) != 0 {
+		t.Errorf("left behind: %v", entries)
+	}
+}
+
+// listener is a console that waits for words.
+type listener struct {
+	runners.Console
+	words string
+	heard func()
+}
+
+func (l *listener) Write(p []byte) (int, error) {
+	n, err := l.Console.Write(p)
+	if strings.Contains(l.Tail(4096), l.words) {
+		l.heard()
+	}
+	return n, err
 }
