@@ -8,7 +8,7 @@ AGENTS   := $(foreach p,linux-amd64 linux-arm64 freebsd-amd64 freebsd-arm64,runn
 AGENTSRC := $(shell find cmd/headwatch-agent runners/guest suites -name '*.go' ! -name '*_test.go') go.mod go.sum
 FUZZTIME ?= 10s
 
-.PHONY: help run test test-race test-long setup agents build lint bench fuzz cover install clean
+.PHONY: help run test test-race test-long setup setup-freebsd agents build lint bench fuzz cover install clean
 .DEFAULT_GOAL := build
 
 help: ## this list
@@ -29,6 +29,9 @@ test-long: setup agents ## the long forms of the tests too
 
 setup: ## install what this machine lacks, by its package manager
 	@.ci/setup
+
+setup-freebsd: ## the same, and what building FreeBSD from source needs
+	@.ci/setup --freebsd
 
 agents: $(AGENTS) ## the guest agents, which travel inside headwatch
 

@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/headwatch/headwatch/runners/build"
+	"github.com/headwatch/headwatch/runners/build/freebsd"
 	"github.com/headwatch/headwatch/runners/build/linux"
 	"github.com/headwatch/headwatch/runners/qemu"
 )
@@ -52,8 +53,8 @@ func (a *app) doctor(ctx context.Context) error {
 	}
 	r := qemu.New(qemu.Config{Log: a.logger(slog.LevelWarn)})
 	findings := []finding{
-		checkQEMU(ctx, r), checkDevices(ctx, r), checkAccel(ctx, r), checkKernels(), checkAgents(),
-		checkTool(ctx, "git", true, "git", "--version"), checkTool(ctx, "makefs", false, "makefs"), checkFirmware(),
+		checkQEMU(ctx, r), checkUser(r), checkDevices(ctx, r), checkAccel(ctx, r), checkKernels(), checkAgents(),
+		checkTool(ctx, "git", true, "git", "--version"), checkTool(ctx, "makefs", false, "makefs"), checkFirmware(r), checkFreeBSD(ctx),
 		checkDisk(dir), checkPort(dir), checkFiles(),
 	}
 	if a.json {
@@ -197,19 +198,28 @@ func checkTool(ctx context.Context, name string, needed bool, command ...string)
 	return f
 }
 
-// firmwares are where Debian and FreeBSD put the UEFI firmware for guests.
-var firmwares = []string{
-	"/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_CODE.fd",
-	"/usr/local/share/uefi-firmware/BHYVE_UEFI.fd", "/usr/local/share/edk2-qemu/QEMU_UEFI_CODE-x86_64.fd",
+func checkFirmware(r *qemu.Runner) finding {
+	return told(finding{Check: "firmware", Fix: setupCommand}, r.UEFI)
 }
 
-func checkFirmware() finding {
-	f := finding{Check: "firmware", Detail: "no UEFI firmware: FreeBSD guests need it", Fix: setupCommand}
-	for _, path := range firmwares {
-		if _, err := os.Stat(path); err == nil {
-			f.OK, f.Detail = true, path
-			break
-		}
+// checkUser says as whom QEMU runs: a guest that breaks out should find nothing.
+func checkUser(r *qemu.Runner) finding {
+	f := told(finding{Check: "qemu's user", Needed: true, Fix: "useradd --system --no-create-home nobody"}, r.User)
+	f.OK = f.OK && f.Detail != "root"
+	return f
+}
+
+// checkFreeBSD says whether FreeBSD can be built from source here.
+func checkFreeBSD(ctx context.Context) finding {
+	return told(finding{Check: "freebsd", Fix: "make setup-freebsd"}, func() (string, error) { return freebsd.CheckHost(ctx) })
+}
+
+// told fills in what a check says, or what is wrong.
+func told(f finding, ask func() (string, error)) finding {
+	detail, err := ask()
+	f.OK, f.Detail = err == nil, detail
+	if err != nil {
+		f.Detail = err.Error()
 	}
 	return f
 }

@@ -45,6 +45,16 @@ var firmwares = []Firmware{
 // its binary.
 const ownFirmware = "../share/qemu/edk2-x86_64-code.fd"
 
+// UEFI is the firmware that boots disks.
+func (r *Runner) UEFI() (string, error) {
+	binary, err := r.binary()
+	if err != nil {
+		return "", err
+	}
+	f, err := findFirmware(binary, firmwares)
+	return f.Path, err
+}
+
 // findFirmware returns the first of places that is there, or else what came with
 // QEMU; without any the error is a *runners.InfraError.
 func findFirmware(binary string, places []Firmware) (Firmware, error) {

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -147,6 +148,24 @@ var hostRequirements = []requirement{
 	{"/usr/include/stdio.h", "libc6-dev"},
 	{"/usr/include/archive.h", "libarchive-dev"},
 	{"/usr/include/bzlib.h", "libbz2-dev"},
+}
+
+// CheckHost says with which compilers this host builds FreeBSD, or what it lacks.
+func CheckHost(ctx context.Context) (string, error) {
+	if runtime.GOOS == "linux" {
+		if err := checkHost(hostRequirements, exists); err != nil {
+			return "", err
+		}
+	}
+	found, err := findCompilers(ctx, defaultLLVM)
+	if err != nil {
+		return "", err
+	}
+	var versions []string
+	for _, c := range found {
+		versions = append(versions, c.Version)
+	}
+	return "clang " + strings.Join(versions, ", "), nil
 }
 
 // checkHost says which packages the host lacks.
