@@ -64,12 +64,16 @@ func (a *app) flags(dir string) string {
 	if usual, err := (&app{}).stateDir(); err != nil || usual != dir {
 		out += " " + qemu.Quote([]string{"--state", dir})
 	}
-	if a.pipelines != "" {
-		if abs, err := filepath.Abs(a.pipelines); err == nil {
-			out += " " + qemu.Quote([]string{"--pipelines", abs})
-		}
+	return out + a.pipelinesFlag()
+}
+
+// pipelinesFlag is the part of flags that names the pipelines file.
+func (a *app) pipelinesFlag() string {
+	abs, err := filepath.Abs(a.pipelines)
+	if a.pipelines == "" || err != nil {
+		return ""
 	}
-	return out
+	return " " + qemu.Quote([]string{"--pipelines", abs})
 }
 
 // loadPipeline reads the pipelines file: the flag's, ./pipelines.yaml, the copy

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -17,9 +18,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/headwatch/headwatch/orchestrator/pipeline"
 	"github.com/headwatch/headwatch/runners/build"
 	"github.com/headwatch/headwatch/runners/build/freebsd"
-	"github.com/headwatch/headwatch/runners/build/linux"
 	"github.com/headwatch/headwatch/runners/qemu"
 )
 
@@ -38,8 +39,9 @@ type finding struct {
 func doctorCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "doctor", Short: "check this machine, and say how to mend what is wrong",
-		Long: `Checks QEMU, acceleration (by running code, not by looking at /dev/kvm), kernels,
-makefs, git, disk, ports and limits. Exit 0 when nothing that is needed is
+		Long: `Checks QEMU, acceleration (by running code, not by looking at /dev/kvm), the
+pipelines file and the guest kernels that it asks for, makefs, git, disk, ports
+and limits. Exit 0 when nothing that is needed is
 missing, 125 otherwise.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.doctor(cmd.Context()) },
@@ -52,8 +54,10 @@ func (a *app) doctor(ctx context.Context) error {
 		return err
 	}
 	r := qemu.New(qemu.Config{Log: a.logger(slog.LevelWarn)})
+	file, pipelines := a.pipelinesFinding()
 	findings := []finding{
-		checkQEMU(ctx, r), checkUser(r), checkDevices(ctx, r), checkAccel(ctx, r), checkKernels(), checkAgents(),
+		checkQEMU(ctx, r), checkUser(r), checkDevices(ctx, r), checkAccel(ctx, r), pipelines,
+		checkKernels(slices.Collect(maps.Values(file.Targets))), checkAgents(),
 		checkTool(ctx, "git", true, "git", "--version"), checkTool(ctx, "makefs", false, "makefs"), checkFirmware(r), checkFreeBSD(ctx),
 		checkDisk(dir), checkPort(dir), checkFiles(),
 	}
@@ -86,9 +90,10 @@ func (a *app) printFinding(f finding) {
 	}
 }
 
-// preflight checks what no run can do without, quickly.
-func preflight(ctx context.Context) error {
-	for _, f := range []finding{checkQEMU(ctx, qemu.New(qemu.Config{})), checkAgents(), checkTool(ctx, "git", true, "git", "--version")} {
+// preflight checks what no run can do without, quickly, and what else was found.
+func preflight(ctx context.Context, more ...finding) error {
+	needed := []finding{checkQEMU(ctx, qemu.New(qemu.Config{})), checkAgents(), checkTool(ctx, "git", true, "git", "--version")}
+	for _, f := range append(needed, more...) {
 		switch {
 		case f.OK:
 		case strings.Contains(f.Detail, f.Fix): // said already
@@ -98,6 +103,23 @@ func preflight(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// pipelinesFinding reads the pipelines file that commands would take. When that is
+// broken, the rest is checked against the built-in one.
+func (a *app) pipelinesFinding() (*pipeline.File, finding) {
+	f := finding{Check: "pipelines", Needed: true}
+	file, err := a.loadPipeline()
+	if err == nil {
+		f.OK, f.Detail = true, fmt.Sprintf("%s: %d cells", file.Path, len(file.Cells()))
+		return file, f
+	}
+	f.Detail, _, _ = strings.Cut(err.Error(), "\n")
+	f.Fix = "headwatch pipelines check" + a.pipelinesFlag()
+	if file, err = builtinPipeline(); err != nil {
+		return &pipeline.File{}, f
+	}
+	return file, f
 }
 
 func checkQEMU(ctx context.Context, r *qemu.Runner) finding {
@@ -146,23 +168,6 @@ func checkAccel(ctx context.Context, r *qemu.Runner) finding {
 		f.Fix = `usermod -aG kvm "$USER" # and log in again`
 	case err == nil:
 		kvm.Close() // there, and does not work: nothing that a command here could mend
-	}
-	return f
-}
-
-func checkKernels() finding {
-	f := finding{Check: "kernels", Needed: true, Fix: setupCommand}
-	dir := linux.DefaultKernels()
-	var have []string
-	for _, flavour := range []string{"cloud", "generic"} {
-		if text, err := os.ReadFile(filepath.Join(dir, flavour, "VERSION")); err == nil {
-			have = append(have, strings.Join(strings.Fields(string(text)), " "))
-		}
-	}
-	f.OK = len(have) > 0
-	f.Detail = strings.Join(have, ", ")
-	if !f.OK {
-		f.Detail = "no Linux kernel in " + dir
 	}
 	return f
 }
@@ -250,7 +255,7 @@ func checkDisk(dir string) finding {
 
 // checkPort looks whether the dashboard's port is free, or ours.
 func checkPort(dir string) finding {
-	f := finding{Check: "port", OK: true, Detail: defaultListen + " is free", Fix: "headwatch serve --listen ADDRESS"}
+	f := finding{Check: "port", OK: true, Detail: defaultListen + " is free", Fix: "headwatch serve --listen 127.0.0.1:0"}
 	l, err := net.Listen("tcp", defaultListen)
 	if err == nil {
 		l.Close()

@@ -29,6 +29,10 @@ one over the same state directory is refused.`,
 	}
 }
 
+// quiet is the level of a pass's log: cron mails every line, and all that matters
+// is in the report.
+const quiet = slog.LevelError + 1
+
 // passReport is what a pass found.
 type passReport struct {
 	Upstreams   []string         `json:"upstreams"`
@@ -62,13 +66,13 @@ func (a *app) nightly(ctx context.Context, upstreams []string) error {
 	if err != nil {
 		return err
 	}
-	if err := preflight(ctx); err != nil {
+	if err := preflight(ctx, checkGuests(file, upstreams)); err != nil {
 		return rig(err)
 	}
 	began := time.Now()
 	var tally eventTally
 	show := newProgress(a.stderr, a.json || !isTerminal(a.stderr))
-	r, err := a.openRig(ctx, dir, "nightly", file, a.logger(slog.LevelError), tally.count, show.event)
+	r, err := a.openRig(ctx, dir, "nightly", file, a.logger(quiet), tally.count, show.event)
 	if err != nil {
 		return err
 	}

@@ -30,7 +30,14 @@ func serveCommand(a *app) *cobra.Command {
 when a schedule says so (every commit where the pipeline says "every"), and
 serves the dashboard.
 
-With --webhook-secret FILE, /webhook takes GitHub's signed push events.`,
+Branches are polled; GITHUB_TOKEN in the environment, when set, is used for that.
+To hear of a push at once, put a secret of at least 16 bytes into a file and give
+--webhook-secret FILE. On GitHub add a webhook to the repository with that secret,
+the content type application/json and the event "push", whose payload URL leads to
+/webhook of this server. Deliveries that are not signed with the secret are refused;
+without a secret there is no webhook.`,
+		Example: `  (umask 077; openssl rand -hex 32 >webhook.secret)
+  headwatch serve --webhook-secret webhook.secret`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.serve(cmd.Context(), listen, secretFile)
@@ -54,7 +61,8 @@ func (a *app) serve(ctx context.Context, listen, secretFile string) error {
 	if err != nil {
 		return err
 	}
-	if err := preflight(ctx); err != nil {
+	upstreams := slices.Sorted(maps.Keys(scheduled(file)))
+	if err := preflight(ctx, checkGuests(file, upstreams)); err != nil {
 		return rig(err)
 	}
 	log := a.logger(slog.LevelInfo)
@@ -63,7 +71,6 @@ func (a *app) serve(ctx context.Context, listen, secretFile string) error {
 		return err
 	}
 	defer r.close()
-	upstreams := slices.Sorted(maps.Keys(scheduled(file)))
 	pollers, err := r.pollers(ctx, upstreams)
 	if err != nil {
 		return rig(err)
