@@ -108,14 +108,20 @@ func (a *app) checkPipelines(args []string) error {
 
 func manCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "man DIR", Short: "write the manual pages to a folder", Args: cobra.ExactArgs(1), Hidden: true,
+		Use: "man [DIR]", Short: "print the manual page, or write all of them to a folder", Args: cobra.MaximumNArgs(1),
+		Example: `  headwatch man | man -l -
+  headwatch man /usr/local/share/man/man1`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			root := cmd.Root()
+			root.DisableAutoGenTag = true
+			head := &doc.GenManHeader{Title: "HEADWATCH", Section: "1", Source: "headwatch"}
+			if len(args) == 0 {
+				return rig(doc.GenMan(root, head, cmd.OutOrStdout()))
+			}
 			if err := os.MkdirAll(args[0], 0o755); err != nil {
 				return rig(err)
 			}
-			root := cmd.Root()
-			root.DisableAutoGenTag = true
-			return rig(doc.GenManTree(root, &doc.GenManHeader{Title: "HEADWATCH", Section: "1", Source: "headwatch"}, args[0]))
+			return rig(doc.GenManTree(root, head, args[0]))
 		},
 	}
 }
@@ -141,8 +147,8 @@ func (a *app) documentOfCheck(f *pipeline.File, err error) error {
 		return a.document(d)
 	}
 	e, ok := errors.AsType[*pipeline.Error](err)
-	if !ok {
-		return err // the file could not be read at all
+	if !ok { // the file could not be read at all
+		e = &pipeline.Error{Problems: []pipeline.Problem{{File: a.pipelines, Message: err.Error()}}}
 	}
 	for _, p := range e.Problems {
 		d.Problems = append(d.Problems, checkProblem{p.File, p.Line, p.Column, p.Message})

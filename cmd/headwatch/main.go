@@ -91,8 +91,14 @@ func run(args []string, stdout, stderr io.Writer) int {
 func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	a := &app{stdout: stdout, stderr: stderr}
 	root := &cobra.Command{
-		Use:           "headwatch",
-		Short:         "watch a kernel's development branch for regressions",
+		Use:   "headwatch",
+		Short: "watch a kernel's development branch for regressions",
+		Long: `headwatch follows an operating system's development branch: it builds commits,
+boots them in QEMU, runs suites on them, and names the commit that broke what
+worked. Begin with "headwatch demo", or with "headwatch doctor" when that fails.
+
+Exit codes fit "git bisect run": 0 good, 1 bad (a failed case, a new regression),
+125 could not be tested (the rig failed), 128 wrong usage or bad input.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
