@@ -14,7 +14,6 @@ import (
 	"github.com/headwatch/headwatch/orchestrator"
 	"github.com/headwatch/headwatch/orchestrator/store"
 	"github.com/headwatch/headwatch/runners/build/images"
-	"github.com/headwatch/headwatch/runners/console"
 )
 
 // stateEntries is everything that may lie in a state directory.
@@ -28,7 +27,7 @@ type problem struct {
 	Check string `json:"check"`
 	What  string `json:"what"`
 	Fixed bool   `json:"fixed"`
-	Note  bool   `json:"note"` // what a killed process left: no damage, and the next owner goes on from there
+	Note  bool   `json:"note"` // no damage: what a killed process left, or nobody needs
 }
 
 func fsckCommand(a *app) *cobra.Command {
@@ -37,12 +36,13 @@ func fsckCommand(a *app) *cobra.Command {
 		Use: "fsck", Short: "check a state directory: database, images, logs, left-overs",
 		Long: `Reads everything that the state directory holds: the database's integrity and our
 own invariants, every image by its digest, the logs that results refer to, and
-what does not belong there. Work that a killed process left is noted: the next
-owner goes on from there. Exit 0 when nothing is wrong or all was repaired, 1
-otherwise.
+what does not belong there. Work that a killed process left, and files that nothing
+refers to, are noted: they do no harm, and the next owner goes on from there. Exit 0
+when nothing is damaged or all was repaired, 1 otherwise.
 
 --repair removes left-overs and damaged images, which are built again when they
-are needed. It changes nothing in the database.`,
+are needed. It changes nothing in the database, and leaves alone what is not of
+headwatch's making. Without it nothing is changed.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.fsck(cmd.Context(), repair) },
 	}
@@ -55,7 +55,7 @@ func (a *app) fsck(ctx context.Context, repair bool) error {
 	if err != nil {
 		return err
 	}
-	if _, err := os.Stat(dir); err != nil {
+	if !isState(dir) {
 		return usagef("no state directory at %s; give --state DIR", dir)
 	}
 	lock, err := own(dir, "fsck")
@@ -93,6 +93,15 @@ func (a *app) fsck(ctx context.Context, repair bool) error {
 	return nil
 }
 
+// isState tells a state directory from other folders, in which nothing is to be
+// made: not even a lock.
+func isState(dir string) bool {
+	return slices.ContainsFunc([]string{filepath.Join(dir, "lock"), dbPath(dir)}, func(path string) bool {
+		st, err := os.Stat(path)
+		return err == nil && st.Mode().IsRegular()
+	})
+}
+
 // fsckDatabase checks the database, and that what it refers to is there.
 func fsckDatabase(ctx context.Context, dir string, _ bool) ([]problem, error) {
 	path := dbPath(dir)
@@ -105,7 +114,8 @@ func fsckDatabase(ctx context.Context, dir string, _ bool) ([]problem, error) {
 	}
 	var out []problem
 	for _, f := range found {
-		out = append(out, problem{Check: "database " + f.Check, What: f.What})
+		// A database of an earlier headwatch is sound; the next owner brings it up to date.
+		out = append(out, problem{Check: "database " + f.Check, What: f.What, Note: f.Check == "version"})
 	}
 	if len(found) > 0 {
 		return out, nil // what a damaged database refers to cannot be trusted
@@ -122,52 +132,6 @@ func fsckDatabase(ctx context.Context, dir string, _ bool) ([]problem, error) {
 	}
 	for _, r := range running {
 		out = append(out, problem{Check: "run", What: fmt.Sprintf("%s was under way when its process was killed; it is done again", r.ID), Note: true})
-	}
-	return out, nil
-}
-
-// fsckKept checks that the logs which the database names are there and whole, and
-// that it names all that are there.
-func fsckKept(ctx context.Context, dir string, repair bool) ([]problem, error) {
-	db, err := store.Share(ctx, dbPath(dir))
-	if err != nil {
-		return nil, nil // there is none, or fsckDatabase has told what is wrong with it
-	}
-	defer db.Close()
-	kept, err := db.Artifacts(ctx)
-	if err != nil {
-		return nil, nil
-	}
-	var out []problem
-	known := map[string]bool{}
-	for _, name := range kept.Logs {
-		known[name] = true
-		if _, err := os.Stat(keptPath(dir, name)); err != nil {
-			out = append(out, problem{Check: "log", What: err.Error()})
-		}
-	}
-	for _, name := range kept.Consoles {
-		known[name] = true
-		if _, err := console.Load(keptPath(dir, name), maxConsole); err != nil {
-			out = append(out, problem{Check: "console", What: err.Error()})
-		}
-	}
-	for _, folder := range []string{"logs", "consoles"} {
-		entries, err := os.ReadDir(filepath.Join(dir, folder))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
-		}
-		for _, e := range entries {
-			name := filepath.Join(folder, e.Name())
-			if known[name] || e.IsDir() && e.Name() == handLogs {
-				continue
-			}
-			p, err := leftOver(filepath.Join(dir, name), "belongs to nothing that was recorded", repair)
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, p)
-		}
 	}
 	return out, nil
 }
@@ -189,22 +153,23 @@ func fsckImages(ctx context.Context, dir string, repair bool) ([]problem, error)
 	if _, err := os.Stat(imagesPath(dir)); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	images, err := images.Open(imagesPath(dir))
+	kept, err := images.Share(imagesPath(dir)) // Open would clean up unasked
 	if err != nil {
 		return nil, err
 	}
-	found, err := images.Check(ctx)
+	found, err := kept.Check(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if repair && len(found) > 0 {
-		if err := images.Repair(ctx, found); err != nil {
+		if err := kept.Repair(ctx, found); err != nil {
 			return nil, err
 		}
 	}
 	var out []problem
 	for _, f := range found {
-		out = append(out, problem{Check: "images", What: f.String(), Fixed: repair})
+		unused := f.Problem == images.LeftOver || f.Problem == images.OrphanBlob
+		out = append(out, problem{Check: "images", What: f.String(), Fixed: repair, Note: unused})
 	}
 	return out, nil
 }
@@ -218,7 +183,7 @@ func fsckFiles(_ context.Context, dir string, repair bool) ([]problem, error) {
 	}
 	for _, e := range entries {
 		if !slices.Contains(stateEntries, e.Name()) {
-			out = append(out, problem{Check: "files", What: filepath.Join(dir, e.Name()) + " is not of headwatch's making"})
+			out = append(out, problem{Check: "files", What: filepath.Join(dir, e.Name()) + " is not of headwatch's making", Note: true})
 		}
 	}
 	work := orchestrator.Places{Root: dir}.Scratch("")

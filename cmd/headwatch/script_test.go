@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,6 +36,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "script"),
 		Setup: func(e *testscript.Env) error {
+			e.Values[heldKey{}] = new(atomic.Pointer[stateLock])
 			// The kernels that set-up unpacked are found as the user would find them.
 			e.Setenv("HEADWATCH_KERNELS", kernels)
 			e.Setenv("XDG_STATE_HOME", filepath.Join(e.WorkDir, "state"))
@@ -51,7 +53,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Condition: condition,
-		Cmds:      map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "flip": flip, "takeport": takePort, "ready": ready, "envsubst": envSubst, "failedrun": failedRun, "anyrun": anyRun, "deliver": deliver, "logged": logged},
+		Cmds:      map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "flip": flip, "takeport": takePort, "ready": ready, "envsubst": envSubst, "failedrun": failedRun, "anyrun": anyRun, "deliver": deliver, "logged": logged, "hold": hold, "letgo": letGo},
 	})
 }
 
@@ -149,6 +151,30 @@ func ready(ts *testscript.TestScript, neg bool, args []string) {
 		case <-ctx.Done():
 			ts.Fatalf("nobody serves %s", args[0])
 		}
+	}
+}
+
+// hold STATE COMMAND owns a state directory as a headwatch command does that serves
+// nothing, until letgo or the end of the script.
+func hold(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: hold STATE COMMAND")
+	}
+	l, err := own(ts.MkAbs(args[0]), args[1])
+	ts.Check(err)
+	ts.Value(heldKey{}).(*atomic.Pointer[stateLock]).Store(l)
+	ts.Defer(func() { letGo(ts, false, nil) })
+}
+
+// heldKey is the key of the state directory that a script holds, if any.
+type heldKey struct{}
+
+func letGo(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: letgo")
+	}
+	if l := ts.Value(heldKey{}).(*atomic.Pointer[stateLock]).Swap(nil); l != nil {
+		l.release()
 	}
 }
 

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+
+	"github.com/headwatch/headwatch/orchestrator/store"
+	"github.com/headwatch/headwatch/runners/console"
+)
+
+// fsckKept checks that the logs and consoles which the database names are there and
+// whole, and that somebody names those that are there.
+func fsckKept(ctx context.Context, dir string, repair bool) ([]problem, error) {
+	db, err := store.Share(ctx, dbPath(dir))
+	if err != nil {
+		return nil, nil // there is none, or fsckDatabase has told what is wrong with it
+	}
+	defer db.Close()
+	kept, err := db.Artifacts(ctx)
+	if err != nil {
+		return nil, nil // as above
+	}
+	var out []problem
+	known := map[string]bool{}
+	for _, name := range kept.Logs {
+		known[name] = true
+		if _, err := os.Stat(keptPath(dir, name)); err != nil {
+			out = append(out, problem{Check: "log", What: fmt.Sprintf("a build names it: %v", err)})
+		}
+	}
+	for _, name := range kept.Consoles {
+		known[name] = true
+		if _, err := console.Load(keptPath(dir, name), maxConsole); err != nil {
+			out = append(out, problem{Check: "console", What: fmt.Sprintf("a run names it: %v", err)})
+		}
+	}
+	orphans, err := orphansOf(ctx, db, dir, known)
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range orphans {
+		p, err := leftOver(path, "belongs to nothing that was recorded", repair)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+// orphansOf lists the kept files that neither the database names nor a try of a
+// recorded build wrote.
+func orphansOf(ctx context.Context, db *store.DB, dir string, known map[string]bool) ([]string, error) {
+	var out []string
+	for _, folder := range []string{"logs", "consoles"} {
+		entries, err := os.ReadDir(filepath.Join(dir, folder))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		for _, e := range entries {
+			name := filepath.Join(folder, e.Name())
+			if known[name] || e.IsDir() && e.Name() == handLogs {
+				continue
+			}
+			tried, err := isTry(ctx, db, e.Name())
+			if err != nil {
+				return nil, err
+			}
+			if !tried {
+				out = append(out, filepath.Join(dir, name))
+			}
+		}
+	}
+	return out, nil
+}
+
+// tryLog is the log of a job that made an image: of an earlier try of a build,
+// whose last one is named, or of an image that was made again for a run.
+var tryLog = regexp.MustCompile(`^(?:restore-run|(?:restore-)?build)-([0-9a-f]{12,})-.*\.log$`)
+
+// isTry says whether a log is of a build that is recorded.
+func isTry(ctx context.Context, db *store.DB, name string) (bool, error) {
+	m := tryLog.FindStringSubmatch(name)
+	if m == nil {
+		return false, nil
+	}
+	_, err := db.Build(ctx, m[1])
+	switch {
+	case isUnknown(err):
+		return errors.Is(err, store.ErrAmbiguous), nil
+	case err != nil:
+		return false, err
+	}
+	return true, nil
+}
