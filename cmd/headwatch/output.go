@@ -101,6 +101,16 @@ type eventTally struct {
 type rigKey struct {
 	kind           orchestrator.EventKind
 	commit, target string
+	suite          string // of runs: what the jobs of one suite on one machine share
+}
+
+func rigKeyOf(e orchestrator.Event) rigKey {
+	k := rigKey{kind: e.Kind, commit: e.Commit, target: e.Target}
+	if e.Kind == orchestrator.EventRun {
+		// A run's job is named after what it is about, and then its repeat.
+		k.suite = e.Job[:max(0, strings.LastIndexByte(e.Job, '-'))]
+	}
+	return k
 }
 
 func (t *eventTally) count(e orchestrator.Event) {
@@ -113,14 +123,14 @@ func (t *eventTally) count(e orchestrator.Event) {
 		what = fmt.Sprintf("build of %s for %s", short(e.Commit), e.Target)
 	case orchestrator.EventRun:
 		t.run++
-		what = "run " + e.Run
+		what = fmt.Sprintf("run %s of %s for %s", e.Run, short(e.Commit), e.Target)
 	default:
 		return
 	}
 	if t.rig == nil {
 		t.rig = map[rigKey]string{}
 	}
-	key := rigKey{e.Kind, e.Commit, e.Target}
+	key := rigKeyOf(e)
 	delete(t.rig, key)
 	untold := e.Status == suites.Broken.String() || e.Kind == orchestrator.EventBuild && e.Status == suites.Skipped.String()
 	if untold {
@@ -131,7 +141,7 @@ func (t *eventTally) count(e orchestrator.Event) {
 func (t *eventTally) builds() int { t.mu.Lock(); defer t.mu.Unlock(); return t.build }
 func (t *eventTally) runs() int   { t.mu.Lock(); defer t.mu.Unlock(); return t.run }
 
-// rigErrors lists the last infra error of each commit's builds and runs.
+// rigErrors lists what broke last, of each build and suite that was not told after.
 func (t *eventTally) rigErrors() []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
