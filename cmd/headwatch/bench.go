@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"sync"
 	"syscall"
@@ -45,13 +46,18 @@ func (a *app) benchDemo(ctx context.Context) error {
 	if err != nil {
 		return rig(err)
 	}
-	dir, err := os.MkdirTemp("", "headwatch-bench-")
+	state, err := a.stateDir()
+	if err != nil {
+		return err
+	}
+	room, err := claimScratch(state, "bench")
 	if err != nil {
 		return rig(err)
 	}
-	defer os.RemoveAll(dir)
-	cmd := exec.CommandContext(ctx, self, "demo", "--once", "--json", "--seed", "1", "--listen", "127.0.0.1:0", "--state", dir)
+	defer room.release()
+	cmd := exec.CommandContext(ctx, self, "demo", "--once", "--json", "--seed", "1", "--listen", "127.0.0.1:0", "--state", filepath.Join(room.dir, "demo"))
 	cmd.Stderr = a.stderr
+	cmd.ExtraFiles = []*os.File{room.lock} // should we be killed, the folder is in use until the demo has ended, too
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	out, err := cmd.Output()
 	if err != nil {
