@@ -2,8 +2,8 @@ package guest
 
 import "time"
 
-// An agent may send what was not asked for (heartbeats, events, late answers)
-// at this rate. A heartbeat a second and an event now and then stay far below;
+// An agent may send what was not asked for (heartbeats, late answers) at this
+// rate. A heartbeat a second and an answer after its call now and then stay far below;
 // answers to calls are bounded by the calls.
 const (
 	budgetBurst  = 2000 // units

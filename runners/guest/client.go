@@ -17,7 +17,6 @@ type Client struct {
 	hello  Hello         // set before met is closed
 	out    chan []byte   // frames for the writer; handed over, so that a call knows that its turn came
 	urgent chan []byte   // hello requests, cancels, the end marker's return; never waited for
-	events chan Event    // closed with the stream
 	slots  chan struct{} // one for each outstanding call
 	met    chan struct{} // closed after the handshake
 	ended  chan struct{} // closed with the end marker
@@ -45,7 +44,6 @@ type Ignored struct {
 	Unknown uint64 // answers to requests that were never made
 	Late    uint64 // answers to requests that were answered or given up
 	Stray   uint64 // frames out of season, such as a second hello
-	Events  uint64 // events dropped because nobody read them
 }
 
 func newClient(conn io.ReadWriteCloser) *Client {
@@ -53,7 +51,6 @@ func newClient(conn io.ReadWriteCloser) *Client {
 		conn:    conn,
 		out:     make(chan []byte),
 		urgent:  make(chan []byte, maxOutstanding),
-		events:  make(chan Event, maxOutstanding),
 		slots:   make(chan struct{}, maxOutstanding),
 		met:     make(chan struct{}),
 		ended:   make(chan struct{}),
@@ -79,10 +76,6 @@ func (c *Client) Ignored() Ignored {
 	defer c.mu.Unlock()
 	return c.ignored
 }
-
-// Events gives what the agent reports by itself. Events that nobody takes are
-// dropped and counted. The channel is closed when the stream is over.
-func (c *Client) Events() <-chan Event { return c.events }
 
 // Done is closed when the stream is over, for whatever reason.
 func (c *Client) Done() <-chan struct{} { return c.done }

@@ -180,26 +180,3 @@ func TestTimeoutTravels(t *testing.T) {
 		}
 	}
 }
-
-func TestEvents(t *testing.T) {
-	host, agent := socketPair(t)
-	serve(t, agent, testOps())
-	c := connect(t, host, "s")
-	if err := c.Call(t.Context(), "emit", nil, nil); err != nil {
-		t.Fatal(err)
-	}
-	if e := receive(t, c.Events()); e.Name != "progress" || string(e.Data) != `{"done":7}` {
-		t.Errorf("%+v", e)
-	}
-	for range maxOutstanding + 10 {
-		if err := c.Call(t.Context(), "emit", nil, nil); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if got := c.Ignored().Events; got != 10 {
-		t.Errorf("%d events dropped", got)
-	}
-	if err := Emit(t.Context(), "x", nil); err == nil {
-		t.Error("an event from nowhere is accepted")
-	}
-}

@@ -29,7 +29,7 @@
 // come before that answer. A hello request with a new id ends the session
 // before it: that is how the clone of a frozen guest meets its own host. Then
 // the host sends requests (an id, an operation, arguments, a timeout) and
-// cancels, and the guest sends responses, events and a heartbeat every second.
+// cancels, and the guest sends responses and a heartbeat every second.
 //
 // A clean end is asked for: the host requests OpPowerOff, the guest stops its
 // operations, flushes its file systems and sends the end marker (bye)

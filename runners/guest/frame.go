@@ -52,7 +52,7 @@ const (
 	typeHello                  // guest → host
 	typeRequest                // host → guest
 	typeResponse               // guest → host
-	typeEvent                  // guest → host
+	_                          // not in use
 	typeHeartbeat              // guest → host
 	typeCancel                 // host → guest
 	typeBye                    // guest → host, and back as its acknowledgement

@@ -133,7 +133,7 @@ func TestLyingAgentEndsTheStream(t *testing.T) {
 			}
 		}, ErrFlood},
 		"flood of bytes": {func(l *liar) {
-			for l.say(typeEvent, Event{Name: "x", Data: []byte(`"` + strings.Repeat("x", 500_000) + `"`)}) {
+			for l.say(typeHeartbeat, map[string]string{"x": strings.Repeat("x", 500_000)}) {
 			}
 		}, ErrFlood},
 		"flood of answers": {func(l *liar) {

@@ -95,8 +95,5 @@ func testOps() map[string]Operation {
 		"wrong": func(context.Context, json.RawMessage) (any, error) { return nil, errors.New("no such\nthing") },
 		"panic": func(context.Context, json.RawMessage) (any, error) { panic("oops") },
 		"large": func(context.Context, json.RawMessage) (any, error) { return make([]byte, MaxPayload), nil },
-		"emit": func(ctx context.Context, args json.RawMessage) (any, error) {
-			return nil, Emit(ctx, "progress", map[string]int{"done": 7})
-		},
 	}
 }

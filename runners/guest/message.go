@@ -85,12 +85,6 @@ type wireError struct {
 	Text  string `json:"text"`            // the errno's meaning, or the whole error
 }
 
-// Event is something that the agent reports without being asked.
-type Event struct {
-	Name string          `json:"name"`
-	Data json.RawMessage `json:"data,omitempty"`
-}
-
 type heartbeat struct {
 	Seq    uint64  `json:"seq"`
 	Uptime float64 `json:"uptime_s"` // by the agent's monotonic clock

@@ -30,10 +30,7 @@ func (s *server) request(sess *session, f frame) (uint64, error) {
 		cancel()
 		return 0, s.refuse(sess, req.ID, fmt.Sprintf("%d operations are under way already", maxRunning))
 	}
-	s.tasks.Go(func() {
-		ctx := context.WithValue(ctx, emitterKey{}, &emitter{s, sess})
-		s.answer(ctx, sess, req, op)
-	})
+	s.tasks.Go(func() { s.answer(ctx, sess, req, op) })
 	return 0, nil
 }
 
@@ -116,26 +113,4 @@ func (sess *session) cancel(f frame) error {
 		cancel()
 	}
 	return nil
-}
-
-type emitterKey struct{}
-
-type emitter struct {
-	server  *server
-	session *session
-}
-
-// Emit reports an event to the host from within an operation; ctx is the
-// operation's. The host takes a few hundred events a second and a few kilobytes
-// each, and drops what it does not read.
-func Emit(ctx context.Context, name string, data any) error {
-	e, ok := ctx.Value(emitterKey{}).(*emitter)
-	if !ok {
-		return errors.New("event " + name + ": not within an operation")
-	}
-	raw, err := json.Marshal(data)
-	if err != nil {
-		return fmt.Errorf("event %s: %w", name, err)
-	}
-	return e.server.send(e.session, typeEvent, Event{name, raw})
 }

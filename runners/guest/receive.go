@@ -37,7 +37,6 @@ func (c *Client) finish(err error) {
 	}
 	c.mu.Unlock()
 	close(c.done)
-	close(c.events)
 	c.stopOnce.Do(func() {
 		close(c.stop)
 		c.closeErr = c.conn.Close()
@@ -83,18 +82,6 @@ func (c *Client) take(f frame) error {
 	switch f.typ {
 	case typeResponse:
 		return c.takeResponse(f)
-	case typeEvent:
-		var e Event
-		if err := c.unasked(f, &e); err != nil {
-			return err
-		}
-		e.Name = clean(e.Name, maxName)
-		select {
-		case c.events <- e:
-		default:
-			c.count(func(i *Ignored) { i.Events++ })
-		}
-		return nil
 	case typeHeartbeat:
 		return c.unasked(f, &heartbeat{})
 	case typeHello:
