@@ -101,6 +101,9 @@ func powerOn(ctx context.Context, v *vm, timeout time.Duration) (*guest.Client, 
 	answered := make(chan struct{})
 	go func() {
 		defer close(answered)
+		if failure = v.awaitKernel(handshake); failure != nil {
+			return
+		}
 		client, failure = guest.Connect(handshake, v.control, rand.Text())
 	}()
 	start := time.Now()
@@ -141,6 +144,21 @@ func powerOn(ctx context.Context, v *vm, timeout time.Duration) (*guest.Client, 
 		a.mute = v.kernel
 	}
 	return nil, 0, a.bootFailure(phase.Title(), took, timedOut)
+}
+
+// awaitKernel returns when the agent's channel may be used. Firmware takes a second
+// UART for a keyboard: a hello opened its set-up screen in one boot of 25.
+func (v *vm) awaitKernel(ctx context.Context) error {
+	if !v.hold {
+		return nil
+	}
+	select {
+	case <-v.phases.kernel:
+		return nil
+	case <-ctx.Done():
+		v.control.Close()
+		return context.Cause(ctx)
+	}
 }
 
 // awaitAgent returns when the handshake is over, or v, or ctx; true when timeout

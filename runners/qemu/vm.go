@@ -35,6 +35,7 @@ type vm struct {
 	log     runners.Console
 	phases  *phaseLog
 	stalls  *stalls
+	hold    bool   // the agent's channel reaches the firmware: silence until the kernel speaks
 	kernel  string // path of the kernel, as people know it; empty: on the disk
 
 	handed   handover
@@ -56,7 +57,7 @@ func startVM(ctx context.Context, o Options, dir string, log runners.Console, lo
 		return nil, err
 	}
 	v := &vm{
-		folder: f, log: log, phases: &phaseLog{}, stalls: &stalls{log: logger}, kernel: o.Kernel,
+		folder: f, log: log, phases: newPhaseLog(), stalls: &stalls{log: logger}, kernel: o.Kernel, hold: o.fromDisk() && o.Serial,
 		stopped: make(chan struct{}), done: make(chan struct{}),
 	}
 	if err := v.start(ctx, o, io.MultiWriter(log, v.phases)); err != nil {
@@ -242,14 +243,23 @@ func (v *vm) discard() {
 
 // phaseLog follows the boot's phases; safe for concurrent use.
 type phaseLog struct {
+	kernel chan struct{} // closed when the kernel speaks
 	mu     sync.Mutex
 	phases console.Phases
+	spoke  bool // kernel is closed
 }
+
+func newPhaseLog() *phaseLog { return &phaseLog{kernel: make(chan struct{})} }
 
 func (p *phaseLog) Write(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.phases.Write(b)
+	n, err := p.phases.Write(b)
+	if !p.spoke && p.phases.Last() >= console.Kernel {
+		p.spoke = true
+		close(p.kernel)
+	}
+	return n, err
 }
 
 func (p *phaseLog) last() console.Phase {
