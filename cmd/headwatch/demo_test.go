@@ -4,10 +4,14 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -117,44 +121,46 @@ func killDemo(t *testing.T, state string, runs int) {
 			runs--
 		}
 	}
-	cmd.Process.Kill()
-	cmd.Wait()
+	killWithGuests(t, cmd)
 	if runs > 0 {
 		t.Fatalf("the demo ended early:\n%s", said.String())
 	}
-	waitGone(t, state)
 }
 
-// waitGone waits until no process mentions a path.
-func waitGone(t *testing.T, path string) {
+// killWithGuests kills a command and waits until its guests, which name no folder
+// of ours, have ended too.
+func killWithGuests(t *testing.T, cmd *exec.Cmd) {
 	t.Helper()
-	deadline := time.After(10 * time.Second)
-	poll := time.NewTicker(20 * time.Millisecond)
-	defer poll.Stop()
-	for left := processesOf(t, path); len(left) > 0; left = processesOf(t, path) {
-		select {
-		case <-poll.C:
-		case <-deadline:
-			t.Fatalf("still running after the kill: %q", left)
-		}
-	}
+	guests := childrenOf(t, cmd.Process.Pid)
+	cmd.Process.Kill()
+	cmd.Wait()
+	waitFor(t, fmt.Sprintf("end of %v", guests), func() bool {
+		return !slices.ContainsFunc(guests, func(pid int) bool { return syscall.Kill(pid, 0) == nil })
+	})
 }
 
-// processesOf lists the command lines that mention a path.
-func processesOf(t *testing.T, path string) []string {
+// childrenOf lists the processes whose parent a process is.
+func childrenOf(t *testing.T, pid int) []int {
 	t.Helper()
-	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	files, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(files) == 0 {
 		t.Log("no /proc here: left-over processes are not looked for")
 	}
-	var out []string
+	var out []int
 	for _, f := range files {
-		line, err := os.ReadFile(f)
-		if err == nil && bytes.Contains(line, []byte(path)) { // else: it ended meanwhile
-			out = append(out, string(bytes.ReplaceAll(line, []byte{0}, []byte{' '})))
+		text, err := os.ReadFile(f)
+		if err != nil {
+			continue // it ended meanwhile
+		}
+		// proc(5): PID (NAME) STATE PPID ..., and the name may hold anything.
+		var state string
+		var parent int
+		fmt.Sscan(string(text[bytes.LastIndexByte(text, ')')+1:]), &state, &parent)
+		if child, err := strconv.Atoi(filepath.Base(filepath.Dir(f))); err == nil && parent == pid {
+			out = append(out, child)
 		}
 	}
 	return out

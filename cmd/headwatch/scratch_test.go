@@ -63,10 +63,12 @@ func TestKilledRunIsCleared(t *testing.T) {
 	if err := run.Start(); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, filepath.Join(scratchPath(state), "run-*", "hand-*", "machine", "*"))
-	run.Process.Kill()
-	run.Wait()
-	waitGone(t, state)
+	// Its only child is QEMU, which is there when the machine's folder is.
+	waitFor(t, "a guest", func() bool {
+		machines, _ := filepath.Glob(filepath.Join(scratchPath(state), "run-*", "hand-*", "machine"))
+		return len(machines) > 0 && len(childrenOf(t, run.Process.Pid)) > 0
+	})
+	killWithGuests(t, run)
 	if left := foldersIn(t, scratchPath(state)); len(left) != 1 {
 		t.Errorf("left by the kill: %q, want one folder", left)
 	}
@@ -81,20 +83,17 @@ func TestKilledRunIsCleared(t *testing.T) {
 	}
 }
 
-// waitFor waits until a file matches.
-func waitFor(t *testing.T, pattern string) {
+// waitFor waits until something is so.
+func waitFor(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	deadline := time.After(time.Minute)
 	poll := time.NewTicker(20 * time.Millisecond)
 	defer poll.Stop()
-	for {
-		if found, err := filepath.Glob(pattern); err != nil || len(found) > 0 {
-			return
-		}
+	for !is() {
 		select {
 		case <-poll.C:
 		case <-deadline:
-			t.Fatalf("nothing matches %s", pattern)
+			t.Fatalf("%s: not within a minute", what)
 		}
 	}
 }
