@@ -169,8 +169,8 @@ func toConfirm(v View, regs []Regression) map[TallyKey]int {
 			n := v.Tallies[TallyKey{Build: v.Inputs[c], Machine: r.Machine, Case: r.Case}]
 			return n.Passed + n.Failed
 		}
-		if told(r.Good) >= confirmBoots && told(r.Bad) >= confirmBoots {
-			need = provingBoots // and the posterior is still too low
+		if r.Confidence < accuseAt && told(r.Good) >= confirmBoots && told(r.Bad) >= confirmBoots {
+			need = provingBoots
 		}
 		for _, c := range []string{r.Good, r.Bad} {
 			out[TallyKey{Build: v.Inputs[c], Machine: r.Machine, Case: r.Case}] = need
