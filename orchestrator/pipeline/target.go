@@ -37,7 +37,7 @@ func (r *reader) target(name string, key, n *yaml.Node) Target {
 		t.Base = defaultBase
 	}
 	if t.Boot == "" {
-		// The loader always works for FreeBSD; direct boot only on later trees.
+		// The loader works for every FreeBSD; a direct boot would on later trees only.
 		t.Boot = map[string]string{"linux": "direct", "freebsd": "loader"}[t.OS]
 	}
 	return t
@@ -65,8 +65,8 @@ func (r *reader) checkOS(t Target, what string, seen map[string]*yaml.Node) {
 	if t.OS == "linux" && t.Boot == "loader" {
 		r.add(seen["boot"], "%s: boot loader is not supported for linux: expected direct", what)
 	}
-	if t.Boot == "direct" && t.World {
-		r.add(seen["boot"], "%s: boot direct cannot start a world: expected loader, or world: false", what)
+	if t.OS == "freebsd" && t.Boot == "direct" {
+		r.add(seen["boot"], "%s: boot direct is not supported for freebsd: expected loader", what)
 	}
 }
 

@@ -59,41 +59,56 @@ func (m *published) Build(ctx context.Context, r runners.Recipe, t runners.Tree,
 	}
 	defer os.RemoveAll(out)
 	tree := filepath.Join(out, "root")
-	if err := m.unpack(ctx, r, t, tree, log); err != nil {
+	metalog, err := m.unpack(ctx, r, t, tree, log)
+	if err != nil {
 		if artifacts.Untestable(err) {
 			return runners.Image{}, &runners.UnavailableError{Reason: err.Error()}
 		}
 		return runners.Image{}, err
 	}
-	return m.image(ctx, r, tree, agent, out, log)
+	if !r.World {
+		metalog = ""
+	}
+	return m.image(ctx, r, tree, metalog, agent, out, log)
 }
 
-// unpack fetches the sets that a recipe needs into a folder.
-func (m *published) unpack(ctx context.Context, r runners.Recipe, t runners.Tree, dir string, log io.Writer) error {
+// set is one archive, and what is taken of it; nothing: all.
+type set struct {
+	name string
+	only []string
+}
+
+// setsOf are what a recipe needs: a kernel and what boots it, or a whole system
+// with its tests.
+func setsOf(r runners.Recipe) []set {
+	if r.World {
+		return []set{{artifacts.Kernel, nil}, {artifacts.Base, nil}, {artifacts.Tests, nil}}
+	}
+	return []set{{artifacts.Kernel, artifacts.KernelFiles}, {artifacts.Base, artifacts.LoaderFiles}}
+}
+
+// unpack fetches the sets that a recipe needs into a folder, and returns the
+// METALOG that says what their files are.
+func (m *published) unpack(ctx context.Context, r runners.Recipe, t runners.Tree, dir string, log io.Writer) (metalog string, err error) {
 	cache, err := artifacts.OpenCache(filepath.Join(m.cfg.Cache, "artifacts"), maxArtifacts)
 	if err != nil {
-		return err
+		return "", err
 	}
 	shown := &downloads{log: log}
 	f := artifacts.NewFetcher(cache, artifacts.Options{Progress: shown.show})
 	defer f.Close()
 	tree, err := artifacts.NewTree(dir, artifacts.Limits{})
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer tree.Close()
 	place := artifacts.Place{Base: r.Base, Branch: t.Branch, Commit: t.Commit, Arch: r.Arch}
-	sets := []struct {
-		name string
-		only []string
-	}{{artifacts.Kernel, artifacts.KernelFiles}, {artifacts.Base, artifacts.LoaderFiles}}
-	for _, set := range sets {
-		if err := addSet(ctx, f, tree, place, set.name, set.only, log); err != nil {
-			return err
+	for _, s := range setsOf(r) {
+		if err := addSet(ctx, f, tree, place, s.name, s.only, log); err != nil {
+			return "", err
 		}
 	}
-	_, err = tree.Finish()
-	return err
+	return tree.Finish()
 }
 
 func addSet(ctx context.Context, f *artifacts.Fetcher, tree *artifacts.Tree, p artifacts.Place, name string, only []string, log io.Writer) error {
@@ -109,8 +124,9 @@ func addSet(ctx context.Context, f *artifacts.Fetcher, tree *artifacts.Tree, p a
 	return err
 }
 
-// image lays out a disk: the published kernel, and the agent as first process.
-func (m *published) image(ctx context.Context, r runners.Recipe, tree string, agent []byte, out string, log io.Writer) (runners.Image, error) {
+// image lays out a disk: the published kernel, the userland that a METALOG names,
+// if any, and the agent as first process.
+func (m *published) image(ctx context.Context, r runners.Recipe, tree, metalog string, agent []byte, out string, log io.Writer) (runners.Image, error) {
 	settings, err := settings(r)
 	if err != nil {
 		return runners.Image{}, err
@@ -131,6 +147,7 @@ func (m *published) image(ctx context.Context, r runners.Recipe, tree string, ag
 	if err != nil {
 		return runners.Image{}, &runners.InfraError{Op: "lay out FreeBSD", Err: err}
 	}
+	d.Metalog = metalog
 	path := filepath.Join(out, "disk.img")
 	if err := disk.Write(ctx, path, d, log); err != nil {
 		return runners.Image{}, asInfra(ctx, "lay out FreeBSD", err)

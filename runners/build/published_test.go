@@ -33,7 +33,7 @@ func txz(t *testing.T, name string, files map[string]string) {
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command("tar", "-C", dir, "-cJf", name, ".").CombinedOutput(); err != nil {
+	if out, err := exec.Command("tar", "-C", dir, "--owner=root:0", "--group=wheel:0", "-cJf", name, ".").CombinedOutput(); err != nil {
 		t.Fatalf("tar: %v: %s", err, out)
 	}
 }
@@ -51,7 +51,9 @@ func server(t *testing.T, modules ...string) *httptest.Server {
 	txz(t, filepath.Join(at, "base.txz"), map[string]string{
 		"boot/loader.efi": strings.Repeat("loader ", 1000), "boot/lua/loader.lua": "-- lua\n",
 		"boot/defaults/loader.conf": "# defaults\n", "bin/sh": "not wanted",
+		"etc/master.passwd": "root::0:0::0:0:Charlie:/root:/bin/sh\n", "etc/group": "wheel:*:0:root\n",
 	})
+	txz(t, filepath.Join(at, "tests.txz"), map[string]string{"usr/tests/Kyuafile": "syntax(2)\n"})
 	s := httptest.NewServer(http.FileServer(http.Dir(root)))
 	t.Cleanup(s.Close)
 	return s
@@ -129,6 +131,32 @@ func TestNotPublished(t *testing.T) {
 		_, err := b.Build(t.Context(), publishedRecipe(s.URL), tree, &bytes.Buffer{})
 		if _, ok := errors.AsType[*runners.InfraError](err); !ok || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want an InfraError with %q", err, want)
+		}
+	}
+}
+
+// A world has the userland and the tests too.
+func TestPublishedWorld(t *testing.T) {
+	b, store := publishedBuilder(t)
+	s := server(t, "virtio_console")
+	r := publishedRecipe(s.URL)
+	r.World = true
+	var log bytes.Buffer
+	img, err := b.Build(t.Context(), r, runners.Tree{Commit: publishedCommit, Branch: "main"}, &log)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, log.String())
+	}
+	laid, err := store.Open(t.Context(), img.ID, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	disk, err := os.ReadFile(laid.Disk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"not wanted", "syntax(2)", "kernel kernel ", `init_path="/agent"`} {
+		if !bytes.Contains(disk, []byte(want)) {
+			t.Errorf("the disk has no %q", want)
 		}
 	}
 }
