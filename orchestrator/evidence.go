@@ -8,16 +8,15 @@ import (
 	"github.com/headwatch/headwatch/suites"
 )
 
-// knownOf gives the verdicts by what they are about. A case that the rig broke as
-// often as it may, so that no result is there to be judged, is skip: it cannot be
-// told.
+// knownOf gives the verdicts by what they are about. A case without a verdict whose
+// suite the rig broke as often as it may is skip: no more runs will tell.
 func (p Planner) knownOf(v View, verdicts []Judgement) map[TallyKey]verdict.Verdict {
 	known := make(map[TallyKey]verdict.Verdict, len(verdicts))
 	for _, j := range verdicts {
 		known[j.TallyKey] = j.Verdict
 	}
 	for key, n := range v.Runs {
-		if n.Recent < brokenRuns || n.Broken != n.Finished {
+		if n.Recent < brokenRuns || n.Finished < n.Planned {
 			continue
 		}
 		for _, name := range p.caseNames(key.Suite, key.Layer) {
@@ -68,6 +67,9 @@ func (p Planner) unreachable(v View, s series, id string, known map[TallyKey]ver
 	if stops(known[TallyKey{Build: id, Machine: s.machine, Case: CaseBoot}]) {
 		return true
 	}
+	if s.part && p.ranWithout(v, s, id) {
+		return true
+	}
 	for _, layer := range suites.Layers {
 		if layer >= s.layer {
 			break
@@ -81,6 +83,17 @@ func (p Planner) unreachable(v View, s series, id string, known map[TallyKey]ver
 		}
 	}
 	return false
+}
+
+// ranWithout says whether a build's suite came to its end without a part of it: the
+// build does not have that part.
+func (p Planner) ranWithout(v View, s series, id string) bool {
+	if _, said := v.Tallies[TallyKey{Build: id, Machine: s.machine, Case: s.name}]; said {
+		return false
+	}
+	suite, _, _ := strings.Cut(s.name, "/")
+	n := v.Runs[RunKey{Build: id, Machine: s.machine, Suite: suite, Layer: s.layer}]
+	return n.Finished-n.Broken > 0
 }
 
 // proof says how far the confirmation of a culprit is. The zero value is invalid.

@@ -112,9 +112,18 @@ func wantedBuilds(v View, more []Selection) []wantedBuild {
 			continue
 		}
 		at[id] = len(out)
-		out = append(out, wantedBuild{id, c.Hash, layer})
+		out = append(out, wantedBuild{id, v.commitOf(id, c.Hash), layer})
 	}
 	return out
+}
+
+// commitOf is the commit that a build was made from, or is to be made from when
+// nobody has made it: builds of equal images are one, under the id of the first.
+func (v View) commitOf(build, commit string) string {
+	if b, made := v.Builds[build]; made {
+		return b.Commit
+	}
+	return commit
 }
 
 func (p Planner) cells(v View) []pipeline.Cell {
@@ -222,17 +231,19 @@ func (p Planner) wanted(v View, key RunKey, cases []string, confirm map[TallyKey
 	want := max(1, p.Layers[key.Layer].Repeat)
 	for _, name := range cases {
 		tally := TallyKey{Build: key.Build, Machine: key.Machine, Case: name}
-		if told > 0 {
-			if _, more := verdict.Judge(v.Tallies[tally]); more > 0 {
+		n, said := v.Tallies[tally]
+		// A case that a run did not come to, as a part that this build does not have,
+		// says nothing by running again.
+		if said && told > 0 {
+			if _, more := verdict.Judge(n); more > 0 {
 				want = max(want, told+more)
 			}
 		}
-		n := v.Tallies[tally]
 		if missing := confirm[tally] - n.Passed - n.Failed; missing > 0 {
 			want = max(want, min(told+missing, confirmRuns))
 		}
 	}
-	return want
+	return min(want, max(confirmRuns, p.Layers[key.Layer].Repeat))
 }
 
 // newRuns makes the runs that are missing. Each repeat has a number, and so an
@@ -282,7 +293,7 @@ func cleanBuilds(v View, regs []Regression) []Job {
 				continue
 			}
 			asked[id] = true
-			j := buildJob(v, c, id)
+			j := buildJob(v, v.commitOf(id, c), id)
 			j.ID, j.Clean = "clean-"+j.ID, true
 			jobs = append(jobs, j)
 		}
@@ -298,11 +309,14 @@ func buildJob(v View, commit, build string) Job {
 	return Job{ID: id, Kind: BuildJob, Upstream: v.Upstream, Commit: commit, Target: v.Target, Build: build, Rig: v.Rig.Digest}
 }
 
-// layerPassed says whether every case of a suite was judged and none is bad.
+// layerPassed says whether every case of a suite is good, or was skipped whenever
+// it was asked. What is broken or goes both ways has not passed.
 func layerPassed(v View, key RunKey, cases []string) bool {
 	for _, name := range cases {
-		got, _ := verdict.Judge(v.Tallies[TallyKey{Build: key.Build, Machine: key.Machine, Case: name}])
-		if got == verdict.Bad || got == "" || (name == CaseBoot && got != verdict.Good) {
+		n := v.Tallies[TallyKey{Build: key.Build, Machine: key.Machine, Case: name}]
+		got, _ := verdict.Judge(n)
+		onlySkipped := n.Skipped > 0 && n == verdict.Counts{Skipped: n.Skipped}
+		if got != verdict.Good && (name == CaseBoot || !onlySkipped) {
 			return false
 		}
 	}

@@ -25,7 +25,8 @@ type world struct {
 	image   func(build string) string                            // that a build makes
 	rand    *rand.Rand
 
-	parts       []string        // results of suite f that are no case of it
+	parts       []string // results of suite f that are no case of it
+	hasPart     func(build string) bool
 	incremental bool            // builds use objects of earlier ones, unless asked not to
 	clean       map[string]bool // builds of which a clean one was made
 	builds      int
@@ -138,11 +139,14 @@ func (w *world) apply(d Decision) (news bool) {
 }
 
 func (w *world) carryOut(j Job) {
+	if own := w.view.Inputs[j.Commit]; j.Kind == BuildJob && own != j.Build {
+		panic(fmt.Sprintf("%s: commit %s has build %s, the job says %s", j.ID, j.Commit, own, j.Build))
+	}
 	if j.Kind == BuildJob {
 		w.builds++
 		before := w.image(j.Build)
 		w.clean[j.Build] = w.clean[j.Build] || j.Clean
-		b := Build{ID: j.Build, Target: j.Target, Status: w.outcome(j.Build, w.rand), Image: w.image(j.Build), Incremental: w.incremental && !j.Clean}
+		b := Build{ID: j.Build, Commit: j.Commit, Target: j.Target, Status: w.outcome(j.Build, w.rand), Image: w.image(j.Build), Incremental: w.incremental && !j.Clean}
 		if b.Image != before {
 			w.forget(j.Build)
 		}
@@ -166,7 +170,7 @@ func (w *world) carryOut(j Job) {
 	var all []suites.Status
 	boot := w.result(j.Build, CaseBoot, w.rand)
 	names := w.planner.caseNames(j.Suite, j.Layer)
-	if j.Suite == "f" {
+	if j.Suite == "f" && (w.hasPart == nil || w.hasPart(j.Build)) {
 		names = append(names, w.parts...)
 	}
 	for _, name := range names {

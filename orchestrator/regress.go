@@ -12,6 +12,7 @@ import (
 type series struct {
 	machine, name string
 	layer         suites.Layer // 0 for builds
+	part          bool         // of a foreign suite: no list of cases names it
 }
 
 // regress finds the places where a case turned bad, and says which commit each
@@ -215,20 +216,20 @@ func enclosing(v View, s series, t turn) *Regression {
 func (p Planner) allSeries(v View, cells []pipeline.Cell) []series {
 	out := []series{{name: CaseBuild}}
 	for _, cell := range cells {
-		out = append(out, series{cell.Machine, CaseBoot, suites.Smoke})
+		out = append(out, series{machine: cell.Machine, name: CaseBoot, layer: suites.Smoke})
 		for _, s := range p.Suites {
 			var layer suites.Layer
 			for _, c := range s.Cases {
 				if slices.Contains(cell.Layers, c.Layer) {
 					layer = c.Layer
-					out = append(out, series{cell.Machine, s.Name + "/" + c.Name, c.Layer})
+					out = append(out, series{machine: cell.Machine, name: s.Name + "/" + c.Name, layer: c.Layer})
 				}
 			}
 			if layer == 0 {
 				continue
 			}
 			for _, name := range p.parts(v, cell.Machine, s.Name) {
-				out = append(out, series{cell.Machine, name, layer})
+				out = append(out, series{machine: cell.Machine, name: name, layer: layer, part: true})
 			}
 		}
 	}

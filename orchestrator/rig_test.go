@@ -245,3 +245,63 @@ func TestPlanFollowsPartsOfASuite(t *testing.T) {
 		t.Errorf("%+v, want culprit c007 of the part", w.view.Regressions)
 	}
 }
+
+// A part that a build does not have is not waited for, and untestable there.
+func TestPlanPartsThatComeAndGo(t *testing.T) {
+	w := newWorld(numbered(8)...)
+	w.parts = []string{"f/new"}
+	w.hasPart = func(build string) bool { return build >= "b3" }
+	w.result = failFrom(5, "f/new")
+	w.sel(0, 3, 7)
+	w.settle(t)
+	if w.runs > 60 {
+		t.Errorf("%d runs: a part was waited for that is not there", w.runs)
+	}
+	if len(w.view.Regressions) != 1 || w.view.Regressions[0].Culprit != "c005" {
+		t.Errorf("%+v, want culprit c005", w.view.Regressions)
+	}
+}
+
+// One failure and then nothing but infra errors: the probe is untestable, and the
+// search ends.
+func TestPlanProbeThatBreaksAfterAFailure(t *testing.T) {
+	w := newWorld(numbered(5)...)
+	looks := 0
+	w.result = func(build, name string, r *rand.Rand) suites.Status {
+		if build == "b2" {
+			if name == CaseBoot {
+				looks++
+			}
+			if looks > 1 {
+				return suites.Broken
+			}
+			return suites.Failed
+		}
+		return failFrom(3, "s/a")(build, name, r)
+	}
+	w.sel(0, 4)
+	w.settle(t)
+	for _, r := range w.view.Regressions {
+		if r.State == Suspected {
+			t.Errorf("still searched: %+v", r)
+		}
+	}
+}
+
+// The clean build of an end whose image is another commit's is asked of that one.
+func TestPlanCleanBuildOfAnEqualImage(t *testing.T) {
+	w := newWorld(numbered(8)...)
+	w.incremental = true
+	w.image = func(build string) string {
+		if build == "b4" {
+			build = "b3" // a comment
+		}
+		return "sha256:" + build
+	}
+	w.result = failFrom(5, "s/a")
+	w.sel(0, 3, 7)
+	w.settle(t) // carryOut refuses a job whose build is not its commit's
+	if len(w.view.Regressions) != 1 || w.view.Regressions[0].Culprit != "c005" {
+		t.Errorf("%+v, want culprit c005", w.view.Regressions)
+	}
+}

@@ -165,6 +165,9 @@ func (r *rigging) close() error {
 	if r.db != nil {
 		errs = append(errs, r.db.Close())
 	}
+	if r.images != nil {
+		errs = append(errs, r.images.Close())
+	}
 	if r.lock != nil {
 		r.lock.release()
 	}

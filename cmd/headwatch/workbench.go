@@ -61,6 +61,9 @@ func (b *workbench) close() error {
 	if b.scratch != nil {
 		err = b.scratch.release()
 	}
+	if b.images != nil {
+		err = errors.Join(err, b.images.Close())
+	}
 	if b.lock != nil {
 		b.lock.release()
 	}

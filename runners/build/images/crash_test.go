@@ -90,6 +90,9 @@ func TestKilledInMidPut(t *testing.T) {
 			t.Fatal(err)
 		}
 		old := mustPut(t, s, BytesArtifact(RoleKernel, []byte("old")))
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
 		cmd := child(t, "stall", dir, c.place)
 		out, err := cmd.StdoutPipe()
 		if err != nil {

@@ -28,7 +28,8 @@ import (
 // A Store is safe for concurrent use. One process at a time may have the folder
 // open; whoever owns the state directory does.
 type Store struct {
-	dir string
+	dir  string
+	user *os.File // the folder, locked as long as the store is open: somebody uses it
 
 	mu    sync.Mutex      // held over every removal
 	pins  map[string]int  // digests that a Put, Open or Check relies on
@@ -89,21 +90,47 @@ func (e *CorruptError) Error() string {
 // what an earlier process left half-written, so only the owner of the state
 // directory may call it; a process beside the owner calls Share.
 func Open(dir string) (*Store, error) {
-	s, err := Share(dir)
+	s, err := open(dir)
 	if err != nil {
 		return nil, err
 	}
-	return s, s.clean()
+	// A command that began beside an earlier owner may be in the middle of a put:
+	// then what lies there is not left over, and the next owner cleans up.
+	alone := syscall.Flock(int(s.user.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil
+	if alone {
+		err = s.clean()
+	}
+	return s, errors.Join(err, s.use())
 }
 
 // Share opens the store in dir beside its owner: images can be read and put,
 // and nothing is cleaned up.
 func Share(dir string) (*Store, error) {
+	s, err := open(dir)
+	if err != nil {
+		return nil, err
+	}
+	return s, s.use()
+}
+
+// Close says that the store is not used any more.
+func (s *Store) Close() error { return s.user.Close() }
+
+// use says that somebody uses the folder.
+func (s *Store) use() error {
+	return s.fault("open image store", syscall.Flock(int(s.user.Fd()), syscall.LOCK_SH))
+}
+
+func open(dir string) (*Store, error) {
 	s := &Store{dir: dir, pins: make(map[string]int), late: make(map[string]bool), temps: make(map[string]bool)}
 	for _, d := range []string{s.path("blobs"), s.path("images"), s.path("tmp")} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			return nil, s.fault("open image store", err)
 		}
+	}
+	var err error
+	if s.user, err = os.Open(dir); err != nil {
+		return nil, s.fault("open image store", err)
 	}
 	return s, nil
 }

@@ -289,6 +289,35 @@ func TestDropAndCollect(t *testing.T) {
 	wantClean(t, s)
 }
 
+// What lies there while another process puts is its own, not left over.
+func TestOpenBesideAUserCleansNothing(t *testing.T) {
+	dir := t.TempDir()
+	beside, err := Share(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(dir, "tmp", "new-1")
+	if err := os.WriteFile(name, []byte("half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	open := func(want bool) {
+		t.Helper()
+		s, err := Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		if _, err := os.Stat(name); (err == nil) != want {
+			t.Errorf("the file is there: %v, want %v", err == nil, want)
+		}
+	}
+	open(true)
+	if err := beside.Close(); err != nil {
+		t.Fatal(err)
+	}
+	open(false)
+}
+
 // TestConcurrentUse lets puts, opens, checks and removals run against each
 // other: what was put opens or is gone, and is never damaged.
 func TestConcurrentUse(t *testing.T) {
