@@ -81,7 +81,7 @@ func orphansOf(ctx context.Context, db *store.DB, dir string, known map[string]b
 
 // tryLog is the log of a job that made an image: of an earlier try of a build,
 // whose last one is named, or of an image that was made again for a run.
-var tryLog = regexp.MustCompile(`^(?:restore-run|(?:restore-)?build)-([0-9a-f]{12,})-.*\.log$`)
+var tryLog = regexp.MustCompile(`^(?:restore-run|(?:restore-)?(?:clean-)?build)-([0-9a-f]{12,})-.*\.log$`)
 
 // isTry says whether a log is of a build that is recorded.
 func isTry(ctx context.Context, db *store.DB, name string) (bool, error) {

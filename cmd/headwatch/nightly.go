@@ -104,14 +104,16 @@ func (a *app) nightly(ctx context.Context, upstreams []string) error {
 		}
 		rep.Regressions = append(rep.Regressions, d)
 	}
-	verdict := a.reportPass(rep)
+	if err := a.reportPass(rep); err != nil {
+		return rig(fmt.Errorf("write the report: %w", err))
+	}
 	// Only what is written is told: a pass that is killed before tells it next time.
 	for _, g := range untold {
 		if err := r.db.Reported(ctx, g.ID, g.State); err != nil {
 			return rig(err)
 		}
 	}
-	return verdict
+	return passVerdict(rep)
 }
 
 // untold lists the regressions whose state no pass has reported yet, whoever found
@@ -131,17 +133,23 @@ func (r *rigging) untold(ctx context.Context, upstreams []string) ([]orchestrato
 // reportPass prints what a pass found, and nothing when all is well.
 func (a *app) reportPass(rep passReport) error {
 	if a.json {
-		if err := a.document(rep); err != nil {
-			return rig(err)
-		}
-	} else {
-		for _, g := range rep.Regressions {
-			fmt.Fprintln(a.stdout, regressionLine(g))
-		}
-		for _, e := range rep.RigErrors {
-			fmt.Fprintf(a.stdout, "rig: %s\n", e)
+		return a.document(rep)
+	}
+	for _, g := range rep.Regressions {
+		if _, err := fmt.Fprintln(a.stdout, regressionLine(g)); err != nil {
+			return err
 		}
 	}
+	for _, e := range rep.RigErrors {
+		if _, err := fmt.Fprintf(a.stdout, "rig: %s\n", e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// passVerdict is the exit code of a pass.
+func passVerdict(rep passReport) error {
 	switch {
 	case len(rep.Regressions) > 0:
 		return errBad

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -83,8 +84,10 @@ func (a *app) runOnce(ctx context.Context, o runOptions) error {
 			return err
 		}
 		j.Image, j.Commit = img.ID, commit
-	} else if known, err := b.images.Has(o.image); err != nil || !known {
-		return usagef("--image %s: %s does not have it", o.image, imagesPath(dir))
+	} else if img, err := b.images.Find(o.image); err != nil {
+		return usagef("--image: %w", err)
+	} else if t := file.Targets[o.target]; img.OS != t.OS || img.Arch != t.Arch {
+		return usagef("--image %s is %s/%s, and target %s is %s/%s", o.image, img.OS, img.Arch, o.target, t.OS, t.Arch)
 	}
 	var docs []api.Run
 	for i := range o.repeat {
@@ -162,7 +165,11 @@ func knowsCase(suite, name string, layer suites.Layer) error {
 		for _, c := range s.Cases {
 			found = found || (c.Layer == layer && (name == "" || c.Name == name))
 		}
-		if !found {
+		switch {
+		case found:
+		case name == "":
+			return usagef("suite %s has no cases in layer %s; see headwatch suites", suite, layer)
+		default:
 			return usagef("suite %s has no case %q in layer %s; see headwatch suites", suite, name, layer)
 		}
 		return nil
@@ -187,9 +194,22 @@ func (b *workbench) execute(ctx context.Context, j orchestrator.Job, only string
 	}
 	r.Finished = time.Now()
 	doc := web.RunDocument(r, results, crashesOf(r.ID, log.Crashes()))
-	doc.Reproduce = fmt.Sprintf("headwatch run --target %s --machine %s --image %s --suite %s --layer %s --seed %d%s",
-		j.Target, j.Machine, j.Image, strings.TrimSuffix(j.Suite+"/"+only, "/"), j.Layer, j.Seed, b.flags)
+	nics := ""
+	if known := b.file.Machines[j.Machine].NICs; !slices.Equal(known, j.Def.NICs) {
+		nics = " --nic " + nicSpec(j.Def.NICs)
+	}
+	doc.Reproduce = fmt.Sprintf("headwatch run --target %s --machine %s%s --image %s --suite %s --layer %s --seed %d%s",
+		j.Target, j.Machine, nics, j.Image, strings.TrimSuffix(j.Suite+"/"+only, "/"), j.Layer, j.Seed, b.flags)
 	return doc, nil
+}
+
+// nicSpec writes NICs as --nic takes them.
+func nicSpec(nics []pipeline.NIC) string {
+	var out []string
+	for _, n := range nics {
+		out = append(out, n.Model+"@"+n.Link)
+	}
+	return strings.Join(out, ",")
 }
 
 func crashesOf(run string, found []runners.Crash) []orchestrator.Crash {

@@ -13,6 +13,7 @@ import (
 	"github.com/headwatch/headwatch/orchestrator/watch"
 	"github.com/headwatch/headwatch/runners"
 	"github.com/headwatch/headwatch/runners/build"
+	"github.com/headwatch/headwatch/runners/build/freebsd"
 	"github.com/headwatch/headwatch/runners/build/images"
 	"github.com/headwatch/headwatch/runners/qemu"
 )
@@ -82,28 +83,56 @@ type sourceOptions struct {
 // check says what is wrong with the options for a target, before anything is made.
 func (o sourceOptions) check(file *pipeline.File, target string) error {
 	t, ok := file.Targets[target]
-	switch {
-	case !ok:
+	if !ok {
 		return usagef("%s: no target %q; it has %s", file.Path, target, names(file.Targets))
-	case o.src != "" && o.commit != "":
+	}
+	if o.src != "" && o.commit != "" {
 		return usagef("--src and --commit are two sources: give one")
-	case o.kernconf != "" && t.Source != "tree":
+	}
+	if err := o.checkSrc(t); err != nil {
+		return err
+	}
+	if (o.src != "" || o.commit != "") && t.Source == "package" && t.Overlay == "" {
+		return usagef("target %s reads nothing of a source tree: --src and --commit would change nothing", target)
+	}
+	if o.kernconf != "" && t.Source != "tree" {
 		return usagef("--kernconf is for targets with source: tree, and %s has %s", target, t.Source)
 	}
-	if o.src != "" {
-		if st, err := os.Stat(o.src); err != nil {
-			return usagef("--src: %w", err)
-		} else if !st.IsDir() {
-			return usagef("--src %s: want a folder that holds a source tree", o.src)
-		}
-	}
-	if o.kernconf != "" {
-		if _, err := os.Stat(o.kernconf); err != nil {
-			return usagef("--kernconf: %w", err)
-		}
+	if err := o.checkKernconf(); err != nil {
+		return err
 	}
 	if _, ok := file.Upstreams[o.upstream]; o.upstream != "" && !ok {
 		return usagef("%s: no upstream %q; it has %s", file.Path, o.upstream, names(file.Upstreams))
+	}
+	return nil
+}
+
+func (o sourceOptions) checkSrc(t pipeline.Target) error {
+	if o.src == "" {
+		return nil
+	}
+	if st, err := os.Stat(o.src); err != nil {
+		return usagef("--src: %w", err)
+	} else if !st.IsDir() {
+		return usagef("--src %s: want a folder that holds a source tree", o.src)
+	}
+	if t.Source != "tree" {
+		return nil
+	}
+	if _, err := freebsd.ReadTree(o.src); err != nil {
+		return &exitError{exitUsage, err}
+	}
+	return nil
+}
+
+func (o sourceOptions) checkKernconf() error {
+	if o.kernconf == "" {
+		return nil
+	}
+	if st, err := os.Stat(o.kernconf); err != nil {
+		return usagef("--kernconf: %w", err)
+	} else if !st.Mode().IsRegular() {
+		return usagef("--kernconf %s: want a file with a kernel configuration", o.kernconf)
 	}
 	return nil
 }

@@ -45,7 +45,12 @@ func (m *freebsdTree) Inputs(ctx context.Context, r runners.Recipe) ([]string, s
 	if err != nil {
 		return nil, "", &runners.InfraError{Op: "guest agent", Err: err}
 	}
-	return paths, salted(salt, r, agent), nil
+	return paths, m.salted(salt, r, agent), nil
+}
+
+// salted covers the structures whose layouts are kept, too.
+func (m *freebsdTree) salted(salt string, r runners.Recipe, agent []byte) string {
+	return salted(fmt.Sprintf("%s\n%q", salt, m.cfg.Structs), r, agent)
 }
 
 // salted is a digest of what an image takes from elsewhere than the compiled
@@ -62,17 +67,14 @@ func (m *freebsdTree) Build(ctx context.Context, r runners.Recipe, t runners.Tre
 	if err != nil {
 		return runners.Image{}, &runners.InfraError{Op: "guest agent", Err: err}
 	}
-	if err := os.MkdirAll(m.cfg.Cache, 0o755); err != nil {
-		return runners.Image{}, &runners.InfraError{Op: "cache of builds", Err: err}
-	}
-	out, err := os.MkdirTemp(m.cfg.Cache, "out-")
+	out, done, err := room(m.cfg.Cache)
 	if err != nil {
 		return runners.Image{}, &runners.InfraError{Op: "cache of builds", Err: err}
 	}
-	defer os.RemoveAll(out)
+	defer done()
 	var had runners.Image
 	p, err := m.src.Build(ctx, r, t.Dir, freebsd.Options{Out: out, Clean: t.Clean, Have: func(inputs string) (known bool) {
-		had, known = m.recall(salted(inputs, r, agent))
+		had, known = m.recall(m.salted(inputs, r, agent))
 		return known
 	}}, log)
 	if err != nil {
@@ -86,7 +88,7 @@ func (m *freebsdTree) Build(ctx context.Context, r runners.Recipe, t runners.Tre
 		return runners.Image{}, err
 	}
 	img.Incremental = p.Incremental
-	return img, m.remember(salted(p.Inputs, r, agent), img)
+	return img, m.remember(m.salted(p.Inputs, r, agent), img)
 }
 
 // image lays out a disk of what was compiled and stores it.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/headwatch/headwatch/runners"
 	"github.com/headwatch/headwatch/runners/build/artifacts"
@@ -50,14 +51,11 @@ func (m *published) Build(ctx context.Context, r runners.Recipe, t runners.Tree,
 	if err != nil {
 		return runners.Image{}, &runners.InfraError{Op: "guest agent", Err: err}
 	}
-	if err := os.MkdirAll(m.cfg.Cache, 0o755); err != nil {
-		return runners.Image{}, &runners.InfraError{Op: "cache of builds", Err: err}
-	}
-	out, err := os.MkdirTemp(m.cfg.Cache, "out-")
+	out, done, err := room(m.cfg.Cache)
 	if err != nil {
 		return runners.Image{}, &runners.InfraError{Op: "cache of builds", Err: err}
 	}
-	defer os.RemoveAll(out)
+	defer done()
 	tree := filepath.Join(out, "root")
 	metalog, err := m.unpack(ctx, r, t, tree, log)
 	if err != nil {
@@ -136,12 +134,18 @@ func (m *published) image(ctx context.Context, r runners.Recipe, tree, metalog s
 		Arch: r.Arch, Kernel: boot("kernel", "kernel"), Loader: boot("loader.efi"), Scripts: boot(),
 		Agent: agent, Settings: settings,
 	}
-	for _, name := range append(channelModules, r.Modules...) {
+	for _, name := range slices.Concat(channelModules, r.Modules) {
 		path := boot("kernel", name+".ko")
-		if _, err := os.Stat(path); err != nil {
-			return runners.Image{}, &runners.UnavailableError{Reason: fmt.Sprintf("kernel.txz has no module %s", name)}
+		_, err := os.Stat(path)
+		switch {
+		case err == nil:
+			g.Modules = append(g.Modules, path)
+		case slices.Contains(r.Modules, name):
+			return runners.Image{}, &runners.InfraError{Op: "modules of the target", Err: fmt.Errorf("kernel.txz has no module %s", name),
+				Hint: "correct the target in pipelines.yaml"}
+		default: // in the kernel itself, or the agent is reached by the second UART only
+			fmt.Fprintf(log, "warning: kernel.txz has no module %s\n", name)
 		}
-		g.Modules = append(g.Modules, path)
 	}
 	d, err := g.Disk()
 	if err != nil {

@@ -117,12 +117,17 @@ func TestNotPublished(t *testing.T) {
 	other := strings.Repeat("7", 40)
 	for want, tree := range map[string]runners.Tree{
 		"the server has nothing of commit 777777777777": {Commit: other, Branch: "main"},
-		"kernel.txz has no module virtio_console":       {Commit: publishedCommit, Branch: "main"},
 	} {
 		_, err := b.Build(t.Context(), publishedRecipe(s.URL), tree, &bytes.Buffer{})
 		if _, ok := errors.AsType[*runners.UnavailableError](err); !ok || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want an UnavailableError with %q", err, want)
 		}
+	}
+	r := publishedRecipe(s.URL)
+	r.Modules = []string{"no_such"}
+	_, err := b.Build(t.Context(), r, runners.Tree{Commit: publishedCommit, Branch: "main"}, &bytes.Buffer{})
+	if _, ok := errors.AsType[*runners.InfraError](err); !ok || !strings.Contains(err.Error(), "kernel.txz has no module no_such; correct the target") {
+		t.Errorf("a module that no kernel has: %v", err)
 	}
 	for want, tree := range map[string]runners.Tree{
 		"no commit is given": {},
@@ -158,5 +163,33 @@ func TestPublishedWorld(t *testing.T) {
 		if !bytes.Contains(disk, []byte(want)) {
 			t.Errorf("the disk has no %q", want)
 		}
+	}
+}
+
+// A build that was killed leaves no folder for longer than to the next build; one
+// that is at work keeps its own.
+func TestRoom(t *testing.T) {
+	cache := t.TempDir()
+	dead := filepath.Join(cache, "out", "build-dead")
+	if err := os.MkdirAll(filepath.Join(dead, "x"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	one, doneOne, err := room(cache)
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, doneTwo, err := room(cache)
+	if err != nil {
+		t.Fatal(err)
+	}
+	left, _ := filepath.Glob(filepath.Join(cache, "out", "*"))
+	if len(left) != 2 || one == two {
+		t.Errorf("%q and %q, there are %q", one, two, left)
+	}
+	if err := errors.Join(doneOne(), doneTwo()); err != nil {
+		t.Error(err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(cache, "out", "*")); len(left) != 0 {
+		t.Errorf("left: %q", left)
 	}
 }

@@ -68,11 +68,20 @@ func (s *Store) entries() (list []Entry, whole bool, err error) {
 // Has tells whether the store has an image. That its blobs are whole is seen when
 // it is opened.
 func (s *Store) Has(id string) (bool, error) {
-	_, err := s.manifest(id)
+	_, err := s.Find(id)
 	if errors.Is(err, ErrNoImage) {
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// Find describes an image; ErrNoImage when the store lacks it.
+func (s *Store) Find(id string) (runners.Image, error) {
+	m, err := s.manifest(id)
+	if err != nil {
+		return runners.Image{}, err
+	}
+	return m.image(id), nil
 }
 
 // Drop removes an image, and those of its blobs that no other image has. The
