@@ -36,15 +36,21 @@ type faults struct {
 	command  string // a command that exited non-zero
 	where    string // folder in which make stopped
 	last     string // last line before command
+	stage    int    // of buildworld: below userlandStage it makes tools for this host
 }
+
+// userlandStage is the first stage of buildworld that compiles what will run on
+// FreeBSD (Makefile.inc1).
+const userlandStage = 4
 
 var (
 	compilerError = regexp.MustCompile(`^(\S+?):(\d+)(?::\d+)?: (?:fatal )?error: .+`)
 	linkerError   = regexp.MustCompile(`^(?:\S*/)?ld(?:\.lld)?: error: .+`)
 	linkerFrom    = regexp.MustCompile(`^>>> (?:referenced by|defined (?:at|in)) (?:\S+ \()?([^\s()]+:\d+)\)?`)
-	makeFault     = regexp.MustCompile(`^b?make(?:\[\d+\])?: (".+" line \d+: .+|don't know how to make .+)`)
-	makeGaveUp    = regexp.MustCompile(`^b?make(?:\[\d+\])?: (Fatal errors encountered|don't know how to make )`)
+	makeFault     = regexp.MustCompile(`^(?:b?make(?:\[\d+\])?: )+(".+" line \d+: .+|don't know how to make .+)`)
+	makeGaveUp    = regexp.MustCompile(`^(?:b?make(?:\[\d+\])?: )+(Fatal errors encountered|don't know how to make )`)
 	makeExit      = regexp.MustCompile(`^\*\*\* (?:\[(.+?)\] )?(Error code \d+|Signal \d+)`)
+	worldStage    = regexp.MustCompile(`^>>> stage (\d+)\.\d+:`)
 	makeStopped   = regexp.MustCompile(`^b?make(?:\[\d+\])?: stopped in (\S+)`)
 	missingHeader = regexp.MustCompile(`fatal error: '?([\w./+-]+\.h)'?(?: file not found|: No such file or directory)`)
 	missingLib    = regexp.MustCompile(`ld: cannot find -l([\w.+-]+)`)
@@ -88,10 +94,12 @@ func (f *faults) look(line string) {
 		return
 	case line[0] != ' ' && line[0] != '\t' && hostTrouble.MatchString(line): // indented, it is source that a compiler quotes
 		keep(&f.host, line)
-	case header != nil && hostHeaders[header[1]] != "" && f.host == "":
+	case worldStage.MatchString(line):
+		f.stage = int(worldStage.FindStringSubmatch(line)[1][0] - '0')
+	case header != nil && hostHeaders[header[1]] != "" && f.host == "" && f.stage < userlandStage:
 		keep(&f.compiler, line)
 		f.host, f.hint = cut(line), "install the Debian package "+hostHeaders[header[1]]
-	case lib != nil && hostLibs[lib[1]] != "" && f.host == "":
+	case lib != nil && hostLibs[lib[1]] != "" && f.host == "" && f.stage < userlandStage:
 		f.host, f.hint = cut(line), "install the Debian package "+hostLibs[lib[1]]
 	case compilerError.MatchString(line):
 		keep(&f.compiler, line)
@@ -149,15 +157,15 @@ func cut(line string) string {
 var errUnexplained = errors.New("failed without an error that is known; see the log")
 
 // explain makes an error of how a step ended. Only the kernel's and the loader's
-// own steps can find the source at fault: the tools before them are built with
-// the host's compiler against the host's headers, and what does not compile there
-// says nothing about FreeBSD.
+// own steps, and the userland's, can find the source at fault: the tools before
+// them are built with the host's compiler against the host's headers, and what does
+// not compile there says nothing about FreeBSD.
 func (f *faults) explain(step string, p plan, c kernelConfig, exit *errExit) error {
 	f.look(strings.TrimRight(string(f.line), "\r"))
 	if f.host != "" {
 		return &runners.InfraError{Op: step, Err: errors.New(p.shorten(f.host)), Hint: f.hint}
 	}
-	if step == stepTools {
+	if step == stepTools || step == stepUserland && f.stage < userlandStage {
 		what := cmp.Or(f.compiler, f.linker, f.make, f.command, errUnexplained.Error())
 		return &runners.InfraError{Op: step, Err: errors.New(p.shorten(what)),
 			Hint: "this host cannot build the tools of this tree: " + p.compiler.Full}

@@ -21,7 +21,9 @@ func judge(t *testing.T, step, out string, n int) error {
 		rest = rest[len(piece):]
 	}
 	c := mustConfig(t, recipe("GENERIC", "options NO_SUCH"))
-	return f.explain(step, samplePlan(), c, &errExit{errors.New("exit status 2")})
+	p := samplePlan()
+	p.world = step == stepUserland
+	return f.explain(step, p, c, &errExit{errors.New("exit status 2")})
 }
 
 func TestFaults(t *testing.T) {
@@ -42,6 +44,10 @@ func TestFaults(t *testing.T) {
 		{"makefile", stepKernel, "bmake[4]: \"/c/k/src/sys/conf/kern.mk\" line 7: Malformed conditional (.if)\nbmake[4]: Fatal errors encountered -- cannot continue\nbmake[4]: stopped in /c/k/src\n",
 			true, `bmake[4]: "sys/conf/kern.mk" line 7: Malformed conditional (.if)`},
 		{"no rule", stepKernel, "bmake[3]: don't know how to make /c/k/src/sys/kern/gone.c. Stop\n\nbmake[3]: stopped in /c/k/x\n", true, "bmake[3]: don't know how to make sys/kern/gone.c. Stop"},
+		{"no rule, said by jobs", stepKernel, "bmake[5]: bmake[5]: don't know how to make defs.h. Stop\n\nbmake[5]: stopped in /c/k/src/lib\n", true, "don't know how to make defs.h. Stop"},
+		{"userland's tools", stepUserland, ">>> stage 2.3: build tools\n/c/k/src/usr.bin/ar/ar.c:3:10: error: no such thing\n" + stop, false, "this host cannot build"},
+		{"userland", stepUserland, ">>> stage 2.3: build tools\n>>> stage 4.2: building libraries\n/c/k/src/lib/libc/a.c:3:10: error: no such thing\n" + stop, true, "lib/libc/a.c:3:10: error: no such thing"},
+		{"userland's header", stepUserland, ">>> stage 4.3: building everything\n/c/k/src/usr.bin/x/x.c:3:10: fatal error: 'archive.h' file not found\n" + stop, true, "usr.bin/x/x.c:3:10: fatal error"},
 		{"command", stepKernel, "awk: bad vnode_if.src at line 3\n*** [vnode_if.h] Error code 1\n\nbmake[2]: stopped in /c/k/src/sys\n",
 			true, "vnode_if.h: Error code 1: awk: bad vnode_if.src at line 3 (in sys)"},
 		{"fragment", stepKernel, "/c/k/conf/HEADWATCH-0: unknown option \"NO_SUCH\"\n*** [buildkernel] Error code 1\n", false, `fragment 1, "options NO_SUCH"`},

@@ -16,10 +16,11 @@ import (
 
 // The steps of a build, as errors name them.
 const (
-	stepTools  = "build the tree's own tools"
-	stepKernel = "build the kernel"
-	stepLoader = "build the boot loader"
-	stepWorld  = "install the userland"
+	stepTools    = "build the tree's own tools"
+	stepUserland = "build the userland"
+	stepKernel   = "build the kernel"
+	stepLoader   = "build the boot loader"
+	stepWorld    = "install the userland"
 )
 
 // maker is one build: what was read of recipe, tree and host.
@@ -152,9 +153,13 @@ func (m *maker) makeTools(ctx context.Context, f *folder, p plan, log io.Writer)
 	if !p.world && f.state.Tools.holds(m.files, toolInputs) {
 		return nil
 	}
+	step := stepTools
+	if p.world {
+		step = stepUserland
+	}
 	var made inputSet
 	return f.step(ctx, "tools", func() (err error) {
-		if err = m.run(ctx, stepTools, p.tools(), f, p, log); err != nil {
+		if err = m.run(ctx, step, p.tools(), f, p, log); err != nil {
 			return err
 		}
 		made, err = usedBy(p, filepath.Join(p.objects(), "tmp"), m.files, toolInputs)
