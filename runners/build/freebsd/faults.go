@@ -35,6 +35,7 @@ type faults struct {
 	make     string // a makefile's fault
 	command  string // a command that exited non-zero
 	where    string // folder in which make stopped
+	before   string // last line before make stopped
 	last     string // last line before command
 	stage    int    // of buildworld: below userlandStage it makes tools for this host
 }
@@ -116,6 +117,7 @@ func (f *faults) look(line string) {
 	}
 	if m := makeStopped.FindStringSubmatch(line); m != nil {
 		keep(&f.where, m[1])
+		keep(&f.before, f.last)
 	}
 	if m := makeExit.FindStringSubmatch(line); m != nil && f.command == "" {
 		f.command = m[2]
@@ -156,6 +158,13 @@ func cut(line string) string {
 // errUnexplained says that a tool failed without a word that we know.
 var errUnexplained = errors.New("failed without an error that is known; see the log")
 
+func (f *faults) unexplained() error {
+	if f.before == "" {
+		return errUnexplained
+	}
+	return fmt.Errorf("%w; the last line before make stopped was %q", errUnexplained, f.before)
+}
+
 // explain makes an error of how a step ended. Only the kernel's and the loader's
 // own steps, and the userland's, can find the source at fault: the tools before
 // them are built with the host's compiler against the host's headers, and what does
@@ -166,7 +175,7 @@ func (f *faults) explain(step string, p plan, c kernelConfig, exit *errExit) err
 		return &runners.InfraError{Op: step, Err: errors.New(p.shorten(f.host)), Hint: f.hint}
 	}
 	if step == stepTools || step == stepUserland && f.stage < userlandStage {
-		what := cmp.Or(f.compiler, f.linker, f.make, f.command, errUnexplained.Error())
+		what := cmp.Or(f.compiler, f.linker, f.make, f.command, f.unexplained().Error())
 		return &runners.InfraError{Op: step, Err: errors.New(p.shorten(what)),
 			Hint: "this host cannot build the tools of this tree: " + p.compiler.Full}
 	}
@@ -180,7 +189,7 @@ func (f *faults) explain(step string, p plan, c kernelConfig, exit *errExit) err
 	what := cmp.Or(f.compiler, f.linker, f.make, f.command)
 	switch {
 	case what == "":
-		return &runners.InfraError{Op: step, Err: fmt.Errorf("%w: %w", exit, errUnexplained)}
+		return &runners.InfraError{Op: step, Err: fmt.Errorf("%w: %w", exit, f.unexplained())}
 	case what == f.linker && f.from != "":
 		what = f.from + ": " + what
 	case what == f.command:

@@ -45,6 +45,7 @@ func TestFaults(t *testing.T) {
 			true, `bmake[4]: "sys/conf/kern.mk" line 7: Malformed conditional (.if)`},
 		{"no rule", stepKernel, "bmake[3]: don't know how to make /c/k/src/sys/kern/gone.c. Stop\n\nbmake[3]: stopped in /c/k/x\n", true, "bmake[3]: don't know how to make sys/kern/gone.c. Stop"},
 		{"no rule, said by jobs", stepKernel, "bmake[5]: bmake[5]: don't know how to make defs.h. Stop\n\nbmake[5]: stopped in /c/k/src/lib\n", true, "don't know how to make defs.h. Stop"},
+		{"make's own word", stepUserland, "===> usr.bin/id (includes)\nsh: 1: cd: can't cd to /c/k/src/usr.bin/id\n\nbmake[3]: stopped in /c/k/src/usr.bin\n", false, `was "sh: 1: cd: can't cd to usr.bin/id"`},
 		{"userland's tools", stepUserland, ">>> stage 2.3: build tools\n/c/k/src/usr.bin/ar/ar.c:3:10: error: no such thing\n" + stop, false, "this host cannot build"},
 		{"userland", stepUserland, ">>> stage 2.3: build tools\n>>> stage 4.2: building libraries\n/c/k/src/lib/libc/a.c:3:10: error: no such thing\n" + stop, true, "lib/libc/a.c:3:10: error: no such thing"},
 		{"userland's header", stepUserland, ">>> stage 4.3: building everything\n/c/k/src/usr.bin/x/x.c:3:10: fatal error: 'archive.h' file not found\n" + stop, true, "usr.bin/x/x.c:3:10: fatal error"},
