@@ -99,14 +99,11 @@ func (m *freebsdTree) image(ctx context.Context, r runners.Recipe, p freebsd.Pro
 	}
 	g := disk.Guest{
 		Arch: r.Arch, Kernel: p.Kernel, Modules: p.Modules, Loader: p.Loader, Scripts: p.Scripts,
-		Agent: agent, Settings: settings,
+		Agent: agent, Settings: settings, World: p.Metalog,
 	}
 	d, err := g.Disk()
 	if err != nil {
 		return runners.Image{}, &runners.InfraError{Op: "lay out FreeBSD", Err: err}
-	}
-	if p.World != "" {
-		d.Metalog = p.Metalog
 	}
 	path := filepath.Join(out, "disk.img")
 	if err := disk.Write(ctx, path, d, log); err != nil {

@@ -132,7 +132,7 @@ func (m *published) image(ctx context.Context, r runners.Recipe, tree, metalog s
 	boot := func(name ...string) string { return filepath.Join(append([]string{tree, "boot"}, name...)...) }
 	g := disk.Guest{
 		Arch: r.Arch, Kernel: boot("kernel", "kernel"), Loader: boot("loader.efi"), Scripts: boot(),
-		Agent: agent, Settings: settings,
+		Agent: agent, Settings: settings, World: metalog,
 	}
 	for _, name := range slices.Concat(channelModules, r.Modules) {
 		path := boot("kernel", name+".ko")
@@ -151,7 +151,6 @@ func (m *published) image(ctx context.Context, r runners.Recipe, tree, metalog s
 	if err != nil {
 		return runners.Image{}, &runners.InfraError{Op: "lay out FreeBSD", Err: err}
 	}
-	d.Metalog = metalog
 	path := filepath.Join(out, "disk.img")
 	if err := disk.Write(ctx, path, d, log); err != nil {
 		return runners.Image{}, asInfra(ctx, "lay out FreeBSD", err)

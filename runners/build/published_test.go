@@ -159,7 +159,7 @@ func TestPublishedWorld(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"not wanted", "syntax(2)", "kernel kernel ", `init_path="/agent"`} {
+	for _, want := range []string{"not wanted", "syntax(2)", "kernel kernel ", "# PROVIDE: headwatch"} {
 		if !bytes.Contains(disk, []byte(want)) {
 			t.Errorf("the disk has no %q", want)
 		}

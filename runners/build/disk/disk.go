@@ -53,7 +53,7 @@ type File struct {
 }
 
 // Version changes whenever the same files would make another disk.
-const Version = 1
+const Version = 2
 
 // epoch is the time of everything on the disk, in seconds: 1 January 2020, which
 // FAT can express too.

@@ -10,9 +10,12 @@ import (
 	"strings"
 )
 
-// Guest is a kernel with nothing else but the agent, which is its first process.
+// Guest is a kernel with nothing else but the agent, which is its first process;
+// or with a userland, whose rc(8) starts the agent as a service.
 type Guest struct {
-	Arch    string   // "amd64" or "arm64"
+	Arch string // "amd64" or "arm64"
+	// World is the METALOG of the userland; see Disk.Metalog. Empty: none.
+	World   string
 	Kernel  string   // host path, without sections for debuggers
 	Modules []string // host paths of .ko files, which the loader loads in this order
 	Loader  string   // host path of loader.efi, the one with Lua
@@ -25,10 +28,10 @@ type Guest struct {
 	Settings []Setting // replace those of this package by name, or follow them
 }
 
-// Disk lays the guest out. Its root is mounted read-only; the agent mounts what
-// it writes to.
+// Disk lays the guest out. Without a userland its root is mounted read-only, and the
+// agent mounts what it writes to; with one there is room to write.
 func (g Guest) Disk() (Disk, error) {
-	d := Disk{Arch: g.Arch, Loader: g.Loader}
+	d := Disk{Arch: g.Arch, Loader: g.Loader, Metalog: g.World}
 	add := func(p string, mode fs.FileMode, source string, data []byte) {
 		d.Files = append(d.Files, File{Path: p, Mode: mode, Source: source, Data: data})
 	}
@@ -39,6 +42,12 @@ func (g Guest) Disk() (Disk, error) {
 		add(dir, fs.ModeDir|0o755, "", nil)
 	}
 	add("/tmp", fs.ModeDir|fs.ModeSticky|0o777, "", nil)
+	if g.World != "" {
+		d.Free = worldFree
+		for _, f := range service {
+			add(f.Path, f.Mode, "", f.Data)
+		}
+	}
 	add("/boot/kernel/kernel", 0o555, g.Kernel, nil)
 	add("/agent", 0o555, "", g.Agent)
 	if len(g.Config) > 0 {
@@ -105,10 +114,7 @@ func (g Guest) defaults() []Setting {
 		{"entropy_cache_load", "NO"},
 		{"kernels_autodetect", "NO"},
 		{"bootenv_autolist", "NO"},
-		// The first process, and where to find it.
-		{"init_path", "/agent"},
 		{"vfs.root.mountfrom", "ufs:/dev/vtbd0p2 ufs:/dev/gpt/" + labelRoot},
-		{"vfs.root.mountfrom.options", "ro"},
 		// Virtual machines get 100 by default: too coarse for TCP's timers.
 		{"kern.hz", "1000"},
 		// A panic before the agent is up must end the machine, not wait in the
@@ -123,6 +129,9 @@ func (g Guest) defaults() []Setting {
 		// takes, are there at once. A seed on the disk would be the same in all boots.
 		{"kern.random.fortuna.minpoolsize", "16"},
 	}
+	if g.World == "" {
+		list = append(list, firstProcess...)
+	}
 	if g.Arch == "amd64" {
 		list = append(list, serialPorts...)
 	}
@@ -130,6 +139,12 @@ func (g Guest) defaults() []Setting {
 		list = append(list, Setting{"headwatch.commit", g.Commit})
 	}
 	return list
+}
+
+// firstProcess makes it the agent, which mounts what it writes to.
+var firstProcess = []Setting{
+	{"init_path", "/agent"},
+	{"vfs.root.mountfrom.options", "ro"},
 }
 
 // serialPorts make the first UART the console, and keep the two in their order:

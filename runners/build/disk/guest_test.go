@@ -2,6 +2,7 @@ package disk
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -71,6 +72,39 @@ func TestGuestLayout(t *testing.T) {
 	}
 	if a, b := strings.Index(conf, "tmpfs_load"), strings.Index(conf, "if_igb_load"); a > b {
 		t.Error("modules are not in their order")
+	}
+}
+
+func TestGuestWithUserland(t *testing.T) {
+	g := smallGuest(t)
+	g.World = filepath.Join(t.TempDir(), "METALOG")
+	d, err := g.Disk()
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := make(map[string]string)
+	for _, f := range d.Files {
+		at[f.Path] = string(f.Data)
+	}
+	if d.Metalog != g.World || d.Free < 1<<20 {
+		t.Errorf("METALOG %q, %d bytes free", d.Metalog, d.Free)
+	}
+	if conf := at["/boot/loader.conf"]; strings.Contains(conf, "init_path") || strings.Contains(conf, `options="ro"`) {
+		t.Errorf("the agent is still the first process:\n%s", conf)
+	}
+	for path, want := range map[string]string{
+		"/etc/fstab": "/dev/gpt/headwatch-root / ufs rw ", "/etc/rc.conf": `headwatch_enable="YES"`, "/etc/rc.d/headwatch": "# PROVIDE: headwatch\n",
+	} {
+		if !strings.Contains(at[path], want) {
+			t.Errorf("%s: want %q in it:\n%s", path, want, at[path])
+		}
+	}
+	script := filepath.Join(t.TempDir(), "headwatch")
+	if err := os.WriteFile(script, []byte(at["/etc/rc.d/headwatch"]), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("sh", "-n", script).CombinedOutput(); err != nil {
+		t.Errorf("sh -n: %v\n%s", err, out)
 	}
 }
 
