@@ -88,7 +88,7 @@ func write(ctx context.Context, name string, d Disk, log io.Writer) (err error) 
 	if err != nil {
 		return fmt.Errorf("loader: %w", err)
 	}
-	esp, err := newFAT(removable[d.Arch], loader)
+	esp, err := newFAT(fatFile{"BOOT", removable[d.Arch], loader})
 	if err != nil {
 		return fmt.Errorf("loader %s: %w", d.Loader, err)
 	}

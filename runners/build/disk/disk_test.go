@@ -133,7 +133,7 @@ func TestWrittenIsWhatWasAskedFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	loader, _ := os.ReadFile(d.Loader)
-	esp, _ := newFAT("BOOTX64.EFI", loader)
+	esp, _ := newFAT(fatFile{"BOOT", "BOOTX64.EFI", loader})
 	if boot, err := readFAT(disk[align*sectorSize:][:esp.size()], "EFI        ", "BOOT       ", "BOOTX64 EFI"); err != nil || !bytes.Equal(boot, loader) {
 		t.Errorf("loader: %d bytes, %v", len(boot), err)
 	}

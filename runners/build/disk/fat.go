@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -15,24 +16,44 @@ const (
 	fatMaxClusters = 65524
 	fatSlack       = 64 // clusters left free
 	fatRootEntries = 512
-	fatFolders     = 2 // EFI and EFI/BOOT take a cluster each
-	// maxLoader is what fits, in bytes.
-	maxLoader = (fatMaxClusters - fatFolders - fatSlack) * sectorSize
+	fatMaxFolders  = 4 // EFI and those in it, a cluster each
+	// maxFAT is what fits, in bytes.
+	maxFAT = (fatMaxClusters - fatMaxFolders - fatSlack) * sectorSize
 )
 
-// fat is a file system that holds one file, EFI/BOOT/name.
+// fat is a file system with a folder EFI.
 type fat struct {
-	name     string // 8.3
-	content  []byte
-	clusters int // of data
+	files    []fatFile
+	folders  []string // in EFI
+	clusters int      // of data
 }
 
-func newFAT(name string, content []byte) (*fat, error) {
-	if len(content) == 0 || len(content) > maxLoader {
-		return nil, fmt.Errorf("%d bytes: want 1 to %d", len(content), maxLoader)
+// fatFile is EFI/folder/name, in capitals, name of the form 8.3.
+type fatFile struct {
+	folder, name string
+	content      []byte
+}
+
+func newFAT(files ...fatFile) (*fat, error) {
+	f := &fat{files: files}
+	need := 1 + fatSlack
+	size := 0
+	for _, file := range files {
+		if len(file.content) == 0 {
+			return nil, fmt.Errorf("%s is empty", file.name)
+		}
+		if !slices.Contains(f.folders, file.folder) {
+			f.folders = append(f.folders, file.folder)
+			need++
+		}
+		need += sectorsOf(len(file.content))
+		size += len(file.content)
 	}
-	need := fatFolders + sectorsOf(len(content)) + fatSlack
-	return &fat{name: name, content: content, clusters: max(need, fatMinClusters)}, nil
+	if need > fatMaxClusters || len(f.folders) > fatMaxFolders-1 {
+		return nil, fmt.Errorf("%d bytes: at most %d", size, maxFAT)
+	}
+	f.clusters = max(need, fatMinClusters)
+	return f, nil
 }
 
 func sectorsOf(n int) int { return (n + sectorSize - 1) / sectorSize }
@@ -49,36 +70,57 @@ func (f *fat) sectors() int { return f.dataSector() + f.clusters }
 // size in bytes.
 func (f *fat) size() int64 { return int64(f.sectors()) * sectorSize }
 
-// bytes is the file system. Cluster 2 is EFI, 3 is EFI/BOOT, 4 and up the file.
+// bytes is the file system. Cluster 2 is EFI, then come its folders, then the files.
 func (f *fat) bytes() []byte {
 	b := make([]byte, f.size())
 	f.bootSector(b)
 	table := make([]byte, f.tableSectors()*sectorSize)
 	le := binary.LittleEndian
-	le.PutUint16(table[0:], 0xfff8) // the media byte
-	const end = 0xffff
-	for _, cluster := range []int{1, 2, 3} {
-		le.PutUint16(table[2*cluster:], end)
+	le.PutUint16(table, 0xfff8)     // the media byte
+	le.PutUint16(table[2:], fatEnd) // reserved
+	next := 2
+	take := func(clusters int) (first int, data []byte) {
+		first = next
+		for next += clusters; clusters > 1; clusters-- {
+			le.PutUint16(table[2*(next-clusters):], uint16(next-clusters+1))
+		}
+		le.PutUint16(table[2*(next-1):], fatEnd)
+		return first, b[(f.dataSector()+first-2)*sectorSize:]
 	}
-	last := 3 + sectorsOf(len(f.content))
-	for cluster := 4; cluster < last; cluster++ {
-		le.PutUint16(table[2*cluster:], uint16(cluster+1))
+	root := b[sectorSize+2*len(table):]
+	at, efi := take(1)
+	putEntry(root, "EFI", at, -1)
+	putFolder(efi, at, 0) // the root is cluster 0
+	for i, name := range f.folders {
+		own, entries := take(1)
+		putEntry(efi[(2+i)*32:], name, own, -1)
+		putFolder(entries, own, at)
+		f.put(name, entries[2*32:], take)
 	}
-	le.PutUint16(table[2*last:], end)
 	copy(b[sectorSize:], table)
 	copy(b[sectorSize+len(table):], table)
-
-	root := b[sectorSize+2*len(table):]
-	putEntry(root, "EFI", 2, -1)
-	efi, boot := b[f.dataSector()*sectorSize:], b[(f.dataSector()+1)*sectorSize:]
-	putEntry(efi, ".", 2, -1)
-	putEntry(efi[32:], "..", 0, -1) // the root is cluster 0
-	putEntry(efi[64:], "BOOT", 3, -1)
-	putEntry(boot, ".", 3, -1)
-	putEntry(boot[32:], "..", 2, -1)
-	putEntry(boot[64:], f.name, 4, len(f.content))
-	copy(b[(f.dataSector()+2)*sectorSize:], f.content)
 	return b
+}
+
+const fatEnd = 0xffff // of a chain of clusters
+
+// put writes the files of a folder, and their entries.
+func (f *fat) put(folder string, entries []byte, take func(int) (int, []byte)) {
+	for _, file := range f.files {
+		if file.folder != folder {
+			continue
+		}
+		at, data := take(sectorsOf(len(file.content)))
+		copy(data, file.content)
+		putEntry(entries, file.name, at, len(file.content))
+		entries = entries[32:]
+	}
+}
+
+// putFolder starts a folder with the entries for itself and its parent.
+func putFolder(b []byte, own, parent int) {
+	putEntry(b, ".", own, -1)
+	putEntry(b[32:], "..", parent, -1)
 }
 
 // bootSector writes the BIOS parameter block. The volume's serial number is
@@ -104,8 +146,11 @@ func (f *fat) bootSector(b []byte) {
 	le.PutUint32(b[28:], align) // sectors before the partition
 	b[36] = 0x80                // BIOS drive
 	b[38] = 0x29                // the three fields that follow are there
-	sum := sha256.Sum256(f.content)
-	copy(b[39:], sum[:4])
+	sum := sha256.New()
+	for _, file := range f.files {
+		sum.Write(file.content)
+	}
+	copy(b[39:], sum.Sum(nil)[:4])
 	copy(b[43:], "NO NAME    ")
 	copy(b[54:], "FAT16   ")
 	b[510], b[511] = 0x55, 0xaa

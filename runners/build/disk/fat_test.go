@@ -70,7 +70,7 @@ func TestFATGivesBackTheLoader(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		size := rapid.OneOf(rapid.IntRange(1, 3*sectorSize), rapid.IntRange(1, 6<<20)).Draw(t, "size")
 		content := bytes.Repeat([]byte{'A', 'b', 3, 0xff, byte(size)}, size/5+1)[:size]
-		f, err := newFAT("BOOTX64.EFI", content)
+		f, err := newFAT(fatFile{"BOOT", "BOOTX64.EFI", content})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -82,16 +82,31 @@ func TestFATGivesBackTheLoader(t *testing.T) {
 }
 
 func TestFATLimits(t *testing.T) {
-	f, err := newFAT("BOOTAA64.EFI", make([]byte, maxLoader))
+	f, err := newFAT(fatFile{"BOOT", "BOOTAA64.EFI", make([]byte, maxFAT)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := readFAT(f.bytes(), "EFI        ", "BOOT       ", "BOOTAA64EFI"); err != nil || len(got) != maxLoader {
+	if got, err := readFAT(f.bytes(), "EFI        ", "BOOT       ", "BOOTAA64EFI"); err != nil || len(got) != maxFAT {
 		t.Errorf("%d bytes, %v", len(got), err)
 	}
-	for _, size := range []int{0, maxLoader + 1} {
-		if _, err := newFAT("BOOTX64.EFI", make([]byte, size)); err == nil {
+	for _, size := range []int{0, maxFAT + fatMaxFolders*sectorSize} {
+		if _, err := newFAT(fatFile{"BOOT", "BOOTX64.EFI", make([]byte, size)}); err == nil {
 			t.Errorf("a loader of %d bytes: no error", size)
+		}
+	}
+}
+
+func TestFATFolders(t *testing.T) {
+	files := []fatFile{{"BOOT", "BOOTX64.EFI", bytes.Repeat([]byte("boot"), 1000)}, {"FREEBSD", "LOADER.ENV", []byte("console=comconsole\n")},
+		{"BOOT", "OTHER.EFI", []byte("other")}}
+	f, err := newFAT(files...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, path := range [][]string{{"BOOT       ", "BOOTX64 EFI"}, {"FREEBSD    ", "LOADER  ENV"}, {"BOOT       ", "OTHER   EFI"}} {
+		got, err := readFAT(f.bytes(), append([]string{"EFI        "}, path...)...)
+		if err != nil || !bytes.Equal(got, files[i].content) {
+			t.Errorf("%q: %q, %v", path, got, err)
 		}
 	}
 }
@@ -100,7 +115,7 @@ func TestOthersReadTheFAT(t *testing.T) {
 	fsck, mtype := requireTool(t, "fsck.vfat", "dosfstools"), requireTool(t, "mtype", "mtools")
 	for _, size := range []int{1, 900_001, 20 << 20} {
 		content := bytes.Repeat([]byte("loader "), size/7+1)[:size]
-		f, err := newFAT("BOOTX64.EFI", content)
+		f, err := newFAT(fatFile{"BOOT", "BOOTX64.EFI", content})
 		if err != nil {
 			t.Fatal(err)
 		}

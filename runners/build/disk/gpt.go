@@ -51,7 +51,7 @@ type partition struct {
 }
 
 // newTable places an EFI system partition and a root of the given sizes in
-// bytes. It has no identifiers yet.
+// bytes; no root when it has none. It has no identifiers yet.
 func newTable(esp, root int64) *table {
 	t := &table{}
 	next := int64(align)
@@ -61,7 +61,9 @@ func newTable(esp, root int64) *table {
 		next += n
 	}
 	place(typeESP, esp, labelESP)
-	place(typeUFS, root, labelRoot)
+	if root > 0 {
+		place(typeUFS, root, labelRoot)
+	}
 	t.sectors = next + align // a whole MiB for the second table
 	return t
 }
