@@ -15,7 +15,7 @@ import (
 func Recipe(t pipeline.Target) runners.Recipe {
 	return runners.Recipe{
 		OS: t.OS, Arch: t.Arch, Source: t.Source, Kernel: t.Kernel, Base: t.Base, Config: t.Config,
-		Fragments: t.Fragments, World: t.World, Overlay: t.Overlay, Cmdline: t.Cmdline, Modules: t.Modules,
+		Fragments: t.Fragments, World: t.World, TestImage: t.TestImage, Overlay: t.Overlay, Cmdline: t.Cmdline, Modules: t.Modules,
 	}
 }
 

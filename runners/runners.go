@@ -25,6 +25,7 @@ type Recipe struct {
 	Config    string   // for Source "tree": a kernel configuration of it, or the path of a file
 	Fragments []string // lines added to it
 	World     bool     // userland too, not the kernel only
+	TestImage bool     // the CI's own test image, as published, for Source "artifacts"
 	Overlay   string   // folder of the commit's tree that configures the guest; see runners/build
 	Cmdline   []string // kernel arguments of the target, before the overlay's; for freebsd loader.conf's, name=value
 	Modules   []string // modules of the target, before the overlay's
@@ -71,6 +72,8 @@ type Bootable struct {
 	Initrd  string // path of the initial RAM file system; empty: none
 	Cmdline string // kernel arguments; the runner adds the console's
 	Disk    string // path of a raw disk image; empty: none
+	Meta    string // path of a second one, by which the first is told what to do; empty: none
+	Starter string // path of one with a boot loader for Disk; empty: Disk has its own
 	Layouts string // path of the document of the kernel's structures; empty: none
 }
 

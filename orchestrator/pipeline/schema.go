@@ -55,6 +55,7 @@ type Target struct {
 	Config    string   // source tree only: GENERIC, MINIMAL, …
 	Fragments []string // source tree only: lines added to the configuration
 	World     bool     // freebsd only: userland too; needs boot loader
+	TestImage bool     // source artifacts only: the CI's own test image, as published
 	Boot      string   // "direct" (default for linux) or "loader" (default for freebsd)
 	Overlay   string   // folder of the commit's tree that configures the guest
 	Cmdline   []string // kernel arguments; for freebsd settings of loader.conf, name=value

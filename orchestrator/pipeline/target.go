@@ -24,14 +24,17 @@ func (r *reader) target(name string, key, n *yaml.Node) Target {
 		"config":    r.text(&t.Config, checkConfig),
 		"fragments": r.texts(&t.Fragments, "lines", checkFragment),
 		"world":     r.flag(&t.World),
-		"boot":      r.choice(&t.Boot, "direct", "loader"),
-		"overlay":   r.text(&t.Overlay, checkOverlay),
-		"cmdline":   r.arguments(&t.Cmdline),
-		"modules":   r.texts(&t.Modules, "kernel modules", checkModule),
+
+		"test_image": r.flag(&t.TestImage),
+		"boot":       r.choice(&t.Boot, "direct", "loader"),
+		"overlay":    r.text(&t.Overlay, checkOverlay),
+		"cmdline":    r.arguments(&t.Cmdline),
+		"modules":    r.texts(&t.Modules, "kernel modules", checkModule),
 	}, "os", "arch", "source")
 	if seen != nil {
 		r.checkOS(t, what, seen)
 		r.checkSource(t, key, what, seen)
+		r.checkTestImage(t, what, seen)
 	}
 	if t.Source == "artifacts" && t.Base == "" {
 		t.Base = defaultBase
@@ -70,6 +73,18 @@ func (r *reader) checkOS(t Target, what string, seen map[string]*yaml.Node) {
 	}
 }
 
+// checkTestImage notes what an image that is taken as it is cannot have.
+func (r *reader) checkTestImage(t Target, what string, seen map[string]*yaml.Node) {
+	if !t.TestImage {
+		return
+	}
+	for _, key := range []string{"world", "modules"} {
+		if seen[key] != nil {
+			r.add(seen[key], "%s: %s does not go with test_image: the image is taken as it was published", what, key)
+		}
+	}
+}
+
 // checkSource notes keys that a target's source needs and lacks, or cannot use.
 func (r *reader) checkSource(t Target, key *yaml.Node, what string, seen map[string]*yaml.Node) {
 	if t.Source == "" {
@@ -81,6 +96,7 @@ func (r *reader) checkSource(t Target, key *yaml.Node, what string, seen map[str
 	}{
 		{"kernel", "package", true},
 		{"base", "artifacts", false},
+		{"test_image", "artifacts", false},
 		{"config", "tree", true},
 		{"fragments", "tree", false},
 	}

@@ -56,18 +56,42 @@ func (m *published) Build(ctx context.Context, r runners.Recipe, t runners.Tree,
 		return runners.Image{}, &runners.InfraError{Op: "cache of builds", Err: err}
 	}
 	defer done()
-	tree := filepath.Join(out, "root")
-	metalog, err := m.unpack(ctx, r, t, tree, log)
+	img, err := m.make(ctx, r, t, agent, out, log)
+	if artifacts.Untestable(err) {
+		return runners.Image{}, &runners.UnavailableError{Reason: err.Error()}
+	}
+	return img, err
+}
+
+// make does it in the folder out.
+func (m *published) make(ctx context.Context, r runners.Recipe, t runners.Tree, agent []byte, out string, log io.Writer) (runners.Image, error) {
+	f, err := m.fetcher(log)
 	if err != nil {
-		if artifacts.Untestable(err) {
-			return runners.Image{}, &runners.UnavailableError{Reason: err.Error()}
-		}
 		return runners.Image{}, err
 	}
-	if !r.World {
+	defer f.Close()
+	place := artifacts.Place{Base: r.Base, Branch: t.Branch, Commit: t.Commit, Arch: r.Arch}
+	tree := filepath.Join(out, "root")
+	metalog, err := unpack(ctx, f, place, setsOf(r), tree, log)
+	if err != nil {
+		return runners.Image{}, err
+	}
+	switch {
+	case r.TestImage:
+		return m.testImage(ctx, r, f, place, agent, out, log)
+	case !r.World:
 		metalog = ""
 	}
 	return m.image(ctx, r, tree, metalog, agent, out, log)
+}
+
+func (m *published) fetcher(log io.Writer) (*artifacts.Fetcher, error) {
+	cache, err := artifacts.OpenCache(filepath.Join(m.cfg.Cache, "artifacts"), maxArtifacts)
+	if err != nil {
+		return nil, err
+	}
+	shown := &downloads{log: log}
+	return artifacts.NewFetcher(cache, artifacts.Options{Progress: shown.show}), nil
 }
 
 // set is one archive, and what is taken of it; nothing: all.
@@ -77,31 +101,26 @@ type set struct {
 }
 
 // setsOf are what a recipe needs: a kernel and what boots it, or a whole system
-// with its tests.
+// with its tests; for the test image, which has all that, a loader.
 func setsOf(r runners.Recipe) []set {
-	if r.World {
+	switch {
+	case r.TestImage:
+		return []set{{artifacts.Base, artifacts.LoaderFiles}}
+	case r.World:
 		return []set{{artifacts.Kernel, nil}, {artifacts.Base, nil}, {artifacts.Tests, nil}}
 	}
 	return []set{{artifacts.Kernel, artifacts.KernelFiles}, {artifacts.Base, artifacts.LoaderFiles}}
 }
 
-// unpack fetches the sets that a recipe needs into a folder, and returns the
-// METALOG that says what their files are.
-func (m *published) unpack(ctx context.Context, r runners.Recipe, t runners.Tree, dir string, log io.Writer) (metalog string, err error) {
-	cache, err := artifacts.OpenCache(filepath.Join(m.cfg.Cache, "artifacts"), maxArtifacts)
-	if err != nil {
-		return "", err
-	}
-	shown := &downloads{log: log}
-	f := artifacts.NewFetcher(cache, artifacts.Options{Progress: shown.show})
-	defer f.Close()
+// unpack fetches sets into a folder, and returns the METALOG that says what their
+// files are.
+func unpack(ctx context.Context, f *artifacts.Fetcher, place artifacts.Place, sets []set, dir string, log io.Writer) (metalog string, err error) {
 	tree, err := artifacts.NewTree(dir, artifacts.Limits{})
 	if err != nil {
 		return "", err
 	}
 	defer tree.Close()
-	place := artifacts.Place{Base: r.Base, Branch: t.Branch, Commit: t.Commit, Arch: r.Arch}
-	for _, s := range setsOf(r) {
+	for _, s := range sets {
 		if err := addSet(ctx, f, tree, place, s.name, s.only, log); err != nil {
 			return "", err
 		}

@@ -115,7 +115,7 @@ func TestHandedCmdline(t *testing.T) {
 	}
 	o.Binary, o.Accel = "qemu", "tcg"
 	shown := o.Cmdline()
-	o.handed = descriptors{monitor: 3, console: 4, control: 5, disk: 6}
+	o.handed = descriptors{monitor: 3, console: 4, control: 5, disks: []int{6}}
 	var differ []string
 	for _, a := range o.Cmdline() {
 		if !slices.Contains(shown, a) {

@@ -58,7 +58,7 @@ func (r *Runner) Boot(ctx context.Context, b runners.Bootable, s runners.Spec) (
 
 // options completes the options of a boot: binary, accelerator, absolute paths.
 func (r *Runner) options(ctx context.Context, b *runners.Bootable, s runners.Spec) (Options, error) {
-	for _, p := range []*string{&b.Kernel, &b.Initrd, &b.Disk} {
+	for _, p := range []*string{&b.Kernel, &b.Initrd, &b.Disk, &b.Meta, &b.Starter} {
 		if *p == "" {
 			continue
 		}

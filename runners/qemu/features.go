@@ -60,28 +60,30 @@ func (d directBoot) args() []string {
 // disk is a raw image. What the guest writes goes to an unlinked temporary file:
 // images are shared.
 type disk struct {
-	path string
-	boot bool // firmware boots from it, and connects no other device first
-	fd   int  // descriptor that QEMU starts with; 0: it opens path
+	index int
+	path  string
+	boot  bool // firmware boots from it, and connects no other device first
+	fd    int  // descriptor that QEMU starts with; 0: it opens path
 }
 
-// diskSet is the name by which QEMU opens a disk that it was handed.
-const diskSet = "/dev/fdset/1"
+// set is the name by which QEMU opens a disk that it was handed.
+func (d disk) set() string { return fmt.Sprintf("/dev/fdset/%d", d.index+1) }
 
 func (d disk) args() []string {
 	if d.path == "" {
 		return nil
 	}
-	device := "virtio-blk-pci,drive=disk0,romfile="
+	id := fmt.Sprintf("disk%d", d.index)
+	device := "virtio-blk-pci,drive=" + id + ",romfile="
 	if d.boot {
 		device += ",bootindex=0"
 	}
 	var a []string
 	path := d.path
 	if d.fd != 0 {
-		a, path = []string{"-add-fd", fmt.Sprintf("fd=%d,set=1", d.fd)}, diskSet
+		a, path = []string{"-add-fd", fmt.Sprintf("fd=%d,set=%d", d.fd, d.index+1)}, d.set()
 	}
-	return append(a, "-drive", "if=none,id=disk0,format=raw,snapshot=on,file="+escaped(path), "-device", device)
+	return append(a, "-drive", "if=none,id="+id+",format=raw,snapshot=on,file="+escaped(path), "-device", device)
 }
 
 // socket is a character device on a unix socket: one that QEMU starts with, or one

@@ -21,7 +21,8 @@ type handover struct {
 
 // descriptors are where QEMU finds what was handed over; zero: by name.
 type descriptors struct {
-	monitor, console, control, disk int
+	monitor, console, control int
+	disks                     []int
 }
 
 // add hands f over and returns its number in QEMU.
@@ -46,7 +47,7 @@ func (h *handover) pair(name string) (net.Conn, int, error) {
 	return conn, n, nil
 }
 
-// images opens the kernel, the initial RAM file system and the disk for QEMU as
+// images opens the kernel, the initial RAM file system and the disks for QEMU as
 // the user a, and makes o point to them.
 func (h *handover) images(o *Options, a *account) error {
 	for _, path := range []*string{&o.Kernel, &o.Initrd} {
@@ -61,15 +62,14 @@ func (h *handover) images(o *Options, a *account) error {
 		h.names = append(h.names, name, *path)
 		*path = name
 	}
-	if o.Disk == "" {
-		return nil
+	for i, path := range o.Disks {
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		o.handed.disks = append(o.handed.disks, h.add(f))
+		h.names = append(h.names, disk{index: i}.set(), path)
 	}
-	f, err := os.Open(o.Disk)
-	if err != nil {
-		return err
-	}
-	o.handed.disk = h.add(f)
-	h.names = append(h.names, diskSet, o.Disk)
 	return nil
 }
 

@@ -19,9 +19,10 @@ type Options struct {
 	Memory int // MiB
 	Kernel string
 	Initrd string
-	Append string // kernel arguments, complete
-	Disk   string
-	// Firmware boots from Disk, when there is no Kernel to boot directly.
+	Append string   // kernel arguments, complete
+	Disks  []string // raw images, the machine's first one first
+	// Firmware boots from Disks[Starts], when there is no Kernel to boot directly.
+	Starts   int
 	Firmware Firmware
 	NICs     []runners.NIC
 	Serial   bool // the agent is on the second UART, not on a virtio-serial port
@@ -77,7 +78,14 @@ func (o Options) features() []feature {
 	} else {
 		fs = append(fs, agentPort{controlID})
 	}
-	fs = append(fs, entropy{}, directBoot{o.Kernel, o.Initrd, o.Append}, o.Firmware, disk{o.Disk, o.fromDisk(), o.handed.disk})
+	fs = append(fs, entropy{}, directBoot{o.Kernel, o.Initrd, o.Append}, o.Firmware)
+	for i, path := range o.Disks {
+		d := disk{index: i, path: path, boot: o.fromDisk() && i == o.Starts}
+		if i < len(o.handed.disks) {
+			d.fd = o.handed.disks[i]
+		}
+		fs = append(fs, d)
+	}
 	for i, n := range o.NICs {
 		fs = append(fs, nic{i, n})
 	}
@@ -110,8 +118,16 @@ func optionsFor(b runners.Bootable, s runners.Spec) (Options, error) {
 		}
 	}
 	o := Options{
-		SMP: s.SMP, Memory: s.Memory, Kernel: b.Kernel, Initrd: b.Initrd, Disk: b.Disk,
+		SMP: s.SMP, Memory: s.Memory, Kernel: b.Kernel, Initrd: b.Initrd,
 		NICs: s.NICs, Serial: s.Control == "serial", Commit: s.Commit, Extra: s.ExtraArgs,
+	}
+	for _, path := range []string{b.Disk, b.Meta, b.Starter} {
+		if path != "" {
+			o.Disks = append(o.Disks, path)
+		}
+	}
+	if b.Starter != "" {
+		o.Starts = len(o.Disks) - 1
 	}
 	o.Append = kernelArgs(b, o.Serial)
 	return o, nil

@@ -39,6 +39,9 @@ type Meta struct {
 	Filters  []string
 	TestsDir string
 	PowerOff bool // power off when done
+	// Marker is 32 hex digits that the results will carry. Empty: new ones, so that
+	// nothing that was written before is taken for them.
+	Marker Marker
 }
 
 // Script is a further shell script, such as the CI's own that disable tests.
@@ -53,6 +56,7 @@ type Marker string
 var (
 	filterPattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_./:*+-]*$`)
 	dirPattern    = regexp.MustCompile(`^/[A-Za-z0-9_./+-]*$`)
+	markerPattern = regexp.MustCompile(`^[0-9a-f]{32}$`)
 	reserved      = map[string]bool{"run.sh": true, agentName: true, endName: true, autoOff: true, "results": true}
 )
 
@@ -69,11 +73,14 @@ func (m Meta) Write(ctx context.Context, name string) (_ Marker, err error) {
 	if err := m.check(); err != nil {
 		return "", err
 	}
-	raw := make([]byte, 16)
-	if _, err := rand.Read(raw); err != nil {
-		return "", err
+	marker := m.Marker
+	if marker == "" {
+		raw := make([]byte, 16)
+		if _, err := rand.Read(raw); err != nil {
+			return "", err
+		}
+		marker = Marker(hex.EncodeToString(raw))
 	}
-	marker := Marker(hex.EncodeToString(raw))
 	f, err := os.Create(name)
 	if err != nil {
 		return "", err
@@ -88,6 +95,9 @@ func (m Meta) Write(ctx context.Context, name string) (_ Marker, err error) {
 func (m Meta) check() error {
 	if m.Size < 1<<20 || m.Size%sector != 0 {
 		return fmt.Errorf("size %d: want at least 1 MiB, and a multiple of %d bytes", m.Size, sector)
+	}
+	if m.Marker != "" && !markerPattern.MatchString(string(m.Marker)) {
+		return fmt.Errorf("marker %q: want 32 hex digits", m.Marker)
 	}
 	if !dirPattern.MatchString(m.TestsDir) {
 		return fmt.Errorf("folder of tests %q: want an absolute path of letters, digits and ._+-", m.TestsDir)
@@ -191,8 +201,10 @@ meta=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$meta/results"
 `
 
-// scriptAgent hands the agent no terminal and no hang-up: rc(8) ends before it.
+// scriptAgent hands the agent no terminal and no hang-up: rc(8) ends before it. The
+// agent's channel needs a driver that GENERIC has as a module only.
 const scriptAgent = `chmod 755 "$meta/headwatch-agent"
+kldload -n virtio_console || :
 (trap '' HUP; exec "$meta/headwatch-agent") </dev/null &
 `
 

@@ -115,20 +115,8 @@ func (g Guest) defaults() []Setting {
 		{"kernels_autodetect", "NO"},
 		{"bootenv_autolist", "NO"},
 		{"vfs.root.mountfrom", "ufs:/dev/vtbd0p2 ufs:/dev/gpt/" + labelRoot},
-		// Virtual machines get 100 by default: too coarse for TCP's timers.
-		{"kern.hz", "1000"},
-		// A panic before the agent is up must end the machine, not wait in the
-		// debugger for somebody; the agent sets this when it has told the debugger
-		// what to print.
-		{"debug.debugger_on_panic", "0"},
-		{"debug.trace_on_panic", "1"},
-		{"kern.panic_reboot_wait_time", "0"},
-		{"hw.memtest.tests", "0"},
-		// Init waits until the random generator is seeded. The 64 bytes that it wants
-		// by default took hardware sources about a second; 16, the least that Fortuna
-		// takes, are there at once. A seed on the disk would be the same in all boots.
-		{"kern.random.fortuna.minpoolsize", "16"},
 	}
+	list = append(list, underTest...)
 	if g.World == "" {
 		list = append(list, firstProcess...)
 	}
@@ -139,6 +127,23 @@ func (g Guest) defaults() []Setting {
 		list = append(list, Setting{"headwatch.commit", g.Commit})
 	}
 	return list
+}
+
+// underTest are settings for every kernel under test.
+var underTest = []Setting{
+	// Virtual machines get 100 by default: too coarse for TCP's timers.
+	{"kern.hz", "1000"},
+	// A panic before the agent is up must end the machine, not wait in the
+	// debugger for somebody; the agent sets this when it has told the debugger
+	// what to print.
+	{"debug.debugger_on_panic", "0"},
+	{"debug.trace_on_panic", "1"},
+	{"kern.panic_reboot_wait_time", "0"},
+	{"hw.memtest.tests", "0"},
+	// Init waits until the random generator is seeded. The 64 bytes that it wants
+	// by default took hardware sources about a second; 16, the least that Fortuna
+	// takes, are there at once. A seed on the disk would be the same in all boots.
+	{"kern.random.fortuna.minpoolsize", "16"},
 }
 
 // firstProcess makes it the agent, which mounts what it writes to.

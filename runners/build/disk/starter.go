@@ -68,6 +68,7 @@ func (s Starter) env() ([]byte, error) {
 		{"beastie_disable", "YES"},
 		{"boot_serial", "YES"},
 	}
+	settings = append(settings, underTest...)
 	if s.Arch == "amd64" {
 		settings = append(settings, serialPorts...)
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 // Open verifies an image's blobs and lays them out in dir: kernel, initrd (its
-// parts joined), disk and layouts. Files there are replaced. It returns a *CorruptError
+// parts joined), disks and layouts. Files there are replaced. It returns a *CorruptError
 // when a blob or the manifest is damaged, and ErrNoImage when the store lacks
 // the image; then, as after any failure, no file of the image is left in dir.
 func (s *Store) Open(ctx context.Context, id, dir string) (runners.Bootable, error) {
@@ -27,7 +27,7 @@ func (s *Store) Open(ctx context.Context, id, dir string) (runners.Bootable, err
 	for _, file := range []struct {
 		role Role
 		at   *string
-	}{{RoleKernel, &b.Kernel}, {RoleInitrd, &b.Initrd}, {RoleDisk, &b.Disk}, {RoleLayouts, &b.Layouts}} {
+	}{{RoleKernel, &b.Kernel}, {RoleInitrd, &b.Initrd}, {RoleDisk, &b.Disk}, {RoleMeta, &b.Meta}, {RoleStarter, &b.Starter}, {RoleLayouts, &b.Layouts}} {
 		var parts []Blob
 		for _, blob := range m.Blobs {
 			if blob.Role == file.role {
@@ -39,7 +39,7 @@ func (s *Store) Open(ctx context.Context, id, dir string) (runners.Bootable, err
 		}
 		*file.at = filepath.Join(dir, string(file.role))
 		if err := s.join(ctx, id, parts, *file.at); err != nil {
-			for _, path := range []string{b.Kernel, b.Initrd, b.Disk, b.Layouts} {
+			for _, path := range []string{b.Kernel, b.Initrd, b.Disk, b.Meta, b.Starter, b.Layouts} {
 				if path != "" {
 					os.Remove(path)
 				}

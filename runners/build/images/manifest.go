@@ -21,6 +21,8 @@ const (
 	RoleKernel  Role = "kernel"
 	RoleInitrd  Role = "initrd"
 	RoleDisk    Role = "disk"
+	RoleMeta    Role = "meta"    // a second disk, by which the first is told what to do
+	RoleStarter Role = "starter" // a disk with a boot loader for the first
 	RoleLayouts Role = "layouts" // JSON: of the kernel's structures; see runners/build/layout
 )
 
@@ -94,7 +96,7 @@ func (m Manifest) validate() error {
 			return err
 		}
 		switch b.Role {
-		case RoleKernel, RoleDisk, RoleLayouts:
+		case RoleKernel, RoleDisk, RoleMeta, RoleStarter, RoleLayouts:
 			if count[b.Role] > 1 {
 				return fmt.Errorf("manifest with two blobs of role %s", b.Role)
 			}
