@@ -41,7 +41,20 @@ func txz(t *testing.T, name string, files map[string]string) {
 // server publishes the sets of one commit.
 func server(t *testing.T, modules ...string) *httptest.Server {
 	t.Helper()
-	root := t.TempDir()
+	return serve(t, publishSets(t, modules...))
+}
+
+func serve(t *testing.T, root string) *httptest.Server {
+	t.Helper()
+	s := httptest.NewServer(http.FileServer(http.Dir(root)))
+	t.Cleanup(s.Close)
+	return s
+}
+
+// publishSets lays the sets of one commit out as a server has them.
+func publishSets(t *testing.T, modules ...string) (root string) {
+	t.Helper()
+	root = t.TempDir()
 	at := filepath.Join(root, "snapshot/main", publishedCommit, "amd64/amd64")
 	kernel := map[string]string{"boot/kernel/kernel": strings.Repeat("kernel ", 1000)}
 	for _, m := range modules {
@@ -54,9 +67,7 @@ func server(t *testing.T, modules ...string) *httptest.Server {
 		"etc/master.passwd": "root::0:0::0:0:Charlie:/root:/bin/sh\n", "etc/group": "wheel:*:0:root\n",
 	})
 	txz(t, filepath.Join(at, "tests.txz"), map[string]string{"usr/tests/Kyuafile": "syntax(2)\n"})
-	s := httptest.NewServer(http.FileServer(http.Dir(root)))
-	t.Cleanup(s.Close)
-	return s
+	return root
 }
 
 func publishedBuilder(t *testing.T) (*Builder, *images.Store) {
