@@ -26,6 +26,18 @@ type File struct {
 	Matrix    []Entry
 	Schedules map[string]Schedule
 	Notify    map[string]Sink
+	Kyua      Kyua
+}
+
+// Kyua says what the suite kyua runs of FreeBSD's own tests. The zero value is all
+// of them.
+type Kyua struct {
+	Tests     []string      // programs, folders or program:case, below /usr/tests
+	Variables []string      // kyua's configuration, NAME=VALUE
+	Timeout   time.Duration // of all tests together; 0: the suite's
+	// Expected is the path of a list of expected failures, relative to the file's
+	// folder. Empty: none.
+	Expected string
 }
 
 // Upstream is a followed repository and branch. Exactly one of GitHub and Git is

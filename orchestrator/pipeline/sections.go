@@ -41,6 +41,7 @@ func (r *reader) readFile(root *yaml.Node) {
 		"matrix":    r.matrix,
 		"schedules": section(r, "schedule", f.Schedules, r.schedule),
 		"notify":    section(r, "sink", f.Notify, r.sink),
+		"kyua":      r.kyua,
 	}, requiredKeys...)
 }
 

@@ -13,6 +13,7 @@ package kyua
 import (
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"path"
 	"strings"
 	"time"
@@ -61,6 +62,7 @@ func Suite(opt Options) suites.Suite {
 	}
 	return suites.Suite{
 		Name:    suiteName,
+		Version: opt.version(),
 		Summary: "FreeBSD's own test suite, run by kyua",
 		Cases: []suites.Case{{
 			Name: caseName, Layer: opt.Layer, OSes: []string{"freebsd"}, Timeout: opt.Timeout + around,
@@ -68,6 +70,17 @@ func Suite(opt Options) suites.Suite {
 			Run:     session{opt}.run,
 		}},
 	}
+}
+
+// version is a digest of what decides how a test case is judged. Which ones run does
+// not: a case means the same beside others.
+func (o Options) version() int {
+	sum := fnv.New32a()
+	fmt.Fprintf(sum, "%q %q %q", o.Dir, o.Variables, o.Env)
+	for _, e := range o.Expected.entries {
+		fmt.Fprintf(sum, " %q", dotted(e.id))
+	}
+	return int(sum.Sum32())
 }
 
 // check refuses what kyua would refuse, or take for an option.

@@ -205,3 +205,26 @@ func TestSuiteReportFails(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// Results are not compared across lists that judge otherwise; which tests run does
+// not matter to one of them.
+func TestVersionFollowsTheList(t *testing.T) {
+	list := func(text string) List {
+		l, err := ParseList("list", strings.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	plain := Suite(Options{}).Version
+	if other := Suite(Options{Filters: []string{"bin/cat"}}).Version; other != plain {
+		t.Error("a filter changes what results mean")
+	}
+	a, b := Suite(Options{Expected: list("bin.cat.cat_test:align\n")}).Version, Suite(Options{Expected: list("bin/cat/cat_test:align # known\n")}).Version
+	if a == plain || a != b {
+		t.Errorf("version %d without a list, %d and %d with one written twice", plain, a, b)
+	}
+	if Suite(Options{Variables: []string{"allow_sysctl_side_effects=1"}}).Version == plain {
+		t.Error("a variable changes nothing")
+	}
+}
