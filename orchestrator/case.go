@@ -16,13 +16,17 @@ import (
 // defaultCaseTimeout bounds a case that does not say how long it may take.
 const defaultCaseTimeout = time.Minute
 
-// one runs a case. lost says why it cannot be run any more: a case without a
+// one runs a case, if the machine has what it asks for. lost says why it cannot be run any more: a case without a
 // guest is broken, never passed and never failed. report takes the results of its
 // parts.
-func (e Execution) one(ctx context.Context, m runners.Machine, c suites.Case, lost string, report func(suites.Result) error) suites.Result {
+func (e Execution) one(ctx context.Context, m runners.Machine, c suites.Case, has offer, lost string, report func(suites.Result) error) suites.Result {
 	res := suites.Result{Case: e.Suite + "/" + c.Name}
 	if len(c.OSes) > 0 && !slices.Contains(c.OSes, m.OS()) {
 		res.Status, res.Reason = suites.Skipped, fmt.Sprintf("only for %s, the guest is %s", strings.Join(c.OSes, " and "), m.OS())
+		return res
+	}
+	if why := unmet(c.Requires, has); why != "" {
+		res.Status, res.Reason = suites.Skipped, why
 		return res
 	}
 	if lost != "" {

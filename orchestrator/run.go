@@ -167,8 +167,9 @@ func (e Execution) Do(ctx context.Context, m pipeline.Machine, limit time.Durati
 		return suites.Broken, err
 	}
 	lost := ""
+	has := offered(m, f)
 	for _, c := range e.Cases {
-		res := e.one(ctx, machine, c, lost, note)
+		res := e.one(ctx, machine, c, has, lost, note)
 		if lost == "" && gone(machine) {
 			lost = fmt.Sprintf("not run: the guest ended in %s", res.Case)
 			res = endedIn(machine, res)

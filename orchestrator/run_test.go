@@ -232,3 +232,21 @@ func TestCasesDrawFromTheSeed(t *testing.T) {
 		t.Error("another seed or case drew the same")
 	}
 }
+
+// A case that asks for what the machine does not have is skipped and says why; it is
+// not run.
+func TestCaseThatAsksForMore(t *testing.T) {
+	f := newFake()
+	never := func(context.Context, *suites.T) error { t.Error("it ran"); return nil }
+	e, got := f.execution(t, suites.Case{Name: "fast", Requires: []string{"kvm"}, Run: never},
+		suites.Case{Name: "wide", Requires: []string{"smp>=4"}, Run: never})
+	var r Run
+	if _, err := e.Do(t.Context(), pipeline.Machine{SMP: 2, Memory: 256}, time.Minute, &r); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"needs kvm", "needs 4 virtual CPUs, the machine has 2"} {
+		if res := (*got)[1+i]; res.Status != suites.Skipped || !strings.Contains(res.Reason, want) {
+			t.Errorf("%s: %v, %q; want skipped, %q", res.Case, res.Status, res.Reason, want)
+		}
+	}
+}

@@ -153,6 +153,7 @@ type Facts struct {
 	BootID   string        // drawn by the kernel or the agent at boot; new in every boot
 	Kernel   string        // release, as uname prints it
 	Accel    string        // "kvm" or "tcg"
+	Flags    []string      // of the host's CPU that runs the guest, as /proc/cpuinfo names them; nil under emulation
 	Monitor  string        // version of the virtual machine monitor
 	BootTime time.Duration // power-on to the agent's first answer
 	Command  string        // exact command line, quoted for a shell

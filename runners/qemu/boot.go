@@ -51,6 +51,9 @@ func (r *Runner) Boot(ctx context.Context, b runners.Bootable, s runners.Spec) (
 		BootID: h.BootID, Kernel: h.Kernel, Accel: o.Accel, Monitor: "QEMU " + v.monitor.version(),
 		BootTime: took, Command: Quote(o.Cmdline()),
 	}
+	if o.Accel == "kvm" {
+		m.facts.Flags = cpuFlags()
+	}
 	m.life, m.lose = context.WithCancelCause(context.Background())
 	go m.watch()
 	return m, nil

@@ -119,6 +119,16 @@ func TestParseDevices(t *testing.T) {
 	}
 }
 
+func TestParseFlags(t *testing.T) {
+	text := "processor\t: 0\nvendor_id\t: GenuineIntel\nflags\t\t: fpu vme pcid\nbugs\t\t: x\n\nprocessor\t: 1\nflags\t\t: fpu\n"
+	if d := cmp.Diff([]string{"fpu", "vme", "pcid"}, parseFlags(text)); d != "" {
+		t.Error(d)
+	}
+	if got := parseFlags("Features : half"); got != nil {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestParseVersion(t *testing.T) {
 	if v, err := parseVersion("QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg)\nCopyright"); v != "7.2.22" || err != nil {
 		t.Errorf("%q, %v", v, err)

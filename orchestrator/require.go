@@ -1,0 +1,88 @@
+package orchestrator
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/headwatch/headwatch/orchestrator/pipeline"
+	"github.com/headwatch/headwatch/runners"
+)
+
+// offer is what a machine has for the cases that ask for more than any has.
+type offer struct {
+	Accel string // "kvm" or "tcg"
+	SMP   int
+	Links []string // of its NICs
+	Flags []string // of the host's CPU, which runs the guest's instructions
+}
+
+// unmet says why a case cannot run on what is offered; empty: it can. The words are
+//
+//	kvm       the host's CPU runs the guest's instructions
+//	smp>=N    virtual CPUs
+//	pcid      address space identifiers of the CPU: the host's own; emulation has none
+//	wire      a NIC whose cable is in our hands
+//	real-nic  a NIC of the host's, passed through
+//
+// A word that is not among them is never met: a case that asks for what nobody knows
+// must not pass.
+func unmet(requires []string, o offer) string {
+	for _, need := range requires {
+		if why := o.lacks(need); why != "" {
+			return why
+		}
+	}
+	return ""
+}
+
+func (o offer) lacks(need string) string {
+	if n, ok := strings.CutPrefix(need, "smp>="); ok {
+		want, err := strconv.Atoi(n)
+		switch {
+		case err != nil:
+			return fmt.Sprintf("needs %q, which nobody knows", need)
+		case o.SMP < want:
+			return fmt.Sprintf("needs %d virtual CPUs, the machine has %d", want, o.SMP)
+		}
+		return ""
+	}
+	switch need {
+	case "kvm":
+		if o.Accel != "kvm" {
+			return fmt.Sprintf("needs kvm, the machine is run by %s", o.Accel)
+		}
+	case "pcid":
+		if o.Accel != "kvm" {
+			return fmt.Sprintf("needs PCID, which %s does not emulate", o.Accel)
+		}
+		if !slices.Contains(o.Flags, "pcid") {
+			return "needs PCID, which the host's CPU does not have"
+		}
+	case "wire":
+		if !slices.Contains(o.Links, "wire") {
+			return "needs a NIC on a wire, the machine has none"
+		}
+	case "real-nic":
+		if !slices.Contains(o.Links, "vfio") {
+			return "needs a NIC of the host's, the machine has none"
+		}
+	default:
+		return fmt.Sprintf("needs %q, which nobody knows", need)
+	}
+	return ""
+}
+
+// offered is what a booted machine has.
+func offered(m pipeline.Machine, f runners.Facts) offer {
+	return offer{Accel: f.Accel, SMP: m.SMP, Links: links(m), Flags: f.Flags}
+}
+
+// links lists the links of a machine's NICs.
+func links(m pipeline.Machine) (out []string) {
+	for _, n := range m.NICs {
+		out = append(out, n.Link)
+	}
+	return out
+}
