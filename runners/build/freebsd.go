@@ -32,7 +32,7 @@ type freebsdTree struct {
 }
 
 func newFreeBSDTree(cfg Config) *freebsdTree {
-	return &freebsdTree{cfg, freebsd.New(freebsd.Config{Cache: filepath.Join(cfg.Cache, "objects")})}
+	return &freebsdTree{cfg, freebsd.New(freebsd.Config{Cache: filepath.Join(cfg.Cache, "objects"), CCache: filepath.Join(cfg.Cache, "ccache")})}
 }
 
 // Inputs says what Build would read. See runners.Builder.

@@ -55,6 +55,7 @@ type plan struct {
 	compiler compiler
 	strict   bool // warnings are errors: the compiler is the one the tree expects
 	jobs     int
+	ccache   ccache
 	folder   string // absolute path of the cache folder
 	kernel   string // name of the kernel configuration in conf
 	modules  []string
@@ -123,7 +124,7 @@ func (p plan) env() []string {
 		dir := p.compiler.Dir
 		env = append(env, "XCC="+dir+"/clang", "XCXX="+dir+"/clang++", "XCPP="+dir+"/clang-cpp", "XLD="+dir+"/ld.lld")
 	}
-	return env
+	return append(env, p.ccache.env(p.folder)...)
 }
 
 // mapping are the flags that keep the folder's path out of what is compiled.

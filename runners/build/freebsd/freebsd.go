@@ -43,6 +43,9 @@ type Config struct {
 	Cache string // folder of the caches; made when missing
 	Jobs  int    // compilers at a time; 0: one for each CPU
 	Keep  int    // cache folders kept, the least recently used goes; 0: 3
+	// CCache is the folder of ccache(1), where the host has that: what one folder of
+	// objects compiled need not be compiled in another. Empty: not used.
+	CCache string
 	// LLVM are patterns of the folders in which to look for clang and ld.lld; nil:
 	// where distributions and ports put them.
 	LLVM []string

@@ -34,13 +34,14 @@ type maker struct {
 	compiler compiler
 	hostCC   string // first line of cc --version: it compiles the tree's tools
 	jobs     int
+	ccache   ccache
 	files    []file // of the caller's tree, those that the build reads
 	chain    string // digest of those that decide how everything is built
 }
 
 // prepare reads and checks everything that a build depends on.
 func (b *Builder) prepare(ctx context.Context, r runners.Recipe, src string, log io.Writer) (*maker, error) {
-	m := &maker{recipe: r, src: src, jobs: b.cfg.Jobs}
+	m := &maker{recipe: r, src: src, jobs: b.cfg.Jobs, ccache: findCCache(b.cfg.CCache, exists)}
 	var err error
 	if m.target, err = newTarget(r); err != nil {
 		return nil, err
@@ -111,6 +112,7 @@ func (m *maker) plan(f *folder) plan {
 		compiler: m.compiler,
 		strict:   m.tree.Clang == 0 || m.compiler.Major == m.tree.Clang,
 		jobs:     m.jobs,
+		ccache:   m.ccache,
 		folder:   f.dir,
 		kernel:   m.config.name,
 		modules:  m.recipe.Modules,
