@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -136,6 +137,9 @@ func resolve(file *pipeline.File, o runOptions) (j orchestrator.Job, only string
 			return j, "", usagef("--nic: %w", err)
 		}
 	}
+	if err := checkDrivers(file, file.Targets[o.target], m.NICs); err != nil {
+		return j, "", err
+	}
 	if o.repeat < 1 {
 		return j, "", usagef("--repeat %d: want at least 1", o.repeat)
 	}
@@ -152,6 +156,26 @@ func resolve(file *pipeline.File, o runOptions) (j orchestrator.Job, only string
 	}
 	return orchestrator.Job{ID: "run-by-hand", Kind: orchestrator.RunJob, Target: o.target, Image: o.image,
 		Machine: name, Def: &m, Suite: suite, Layer: layer}, only, nil
+}
+
+// checkDrivers refuses a NIC that the target's kernel has no driver for: the guest
+// would be without it, and nothing would say so.
+func checkDrivers(file *pipeline.File, t pipeline.Target, nics []pipeline.NIC) error {
+	for _, n := range nics {
+		if t.Drives(n.Model) {
+			continue
+		}
+		able := maps.Clone(file.Targets)
+		maps.DeleteFunc(able, func(_ string, other pipeline.Target) bool {
+			return other.OS != t.OS || other.Arch != t.Arch || !other.Drives(n.Model)
+		})
+		advice := "a target with kernel: generic, of which " + file.Path + " has none"
+		if len(able) > 0 {
+			advice = "--target " + strings.Join(slices.Sorted(maps.Keys(able)), " or ")
+		}
+		return usagef("the %s kernel of target %s has no driver for %s: give --nic virtio-net or vmxnet3, or %s", t.Kernel, t.Name, n.Model, advice)
+	}
+	return nil
 }
 
 func knowsCase(suite, name string, layer suites.Layer) error {

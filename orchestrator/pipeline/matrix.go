@@ -15,6 +15,12 @@ const maxCells = 10_000
 // cloudLacks are the models that Debian's cloud kernel has no driver for.
 var cloudLacks = []string{"e1000", "e1000e", "igb", "rtl8139"}
 
+// Drives says whether a target's kernel has a driver for a NIC model, as far as
+// that is known without the kernel: without one, the guest has no such NIC.
+func (t Target) Drives(model string) bool {
+	return t.OS != "linux" || t.Kernel != "cloud" || !slices.Contains(cloudLacks, model)
+}
+
 // resolveMatrix turns the entries as written into entries of the file, and notes
 // combinations that cannot be.
 func (r *reader) resolveMatrix() {
@@ -46,12 +52,9 @@ func (r *reader) resolveMatrix() {
 func (r *reader) checkDrivers(b block) {
 	for _, t := range b.targets {
 		target := r.file.Targets[t.name]
-		if target.OS != "linux" || target.Kernel != "cloud" {
-			continue
-		}
 		for _, m := range b.machines {
 			for _, nic := range r.file.Machines[m.name].NICs {
-				if slices.Contains(cloudLacks, nic.Model) {
+				if !target.Drives(nic.Model) {
 					r.add(m.at, "machine %s has a nic %s, for which target %s has no driver in its cloud kernel: expected virtio-net or vmxnet3, or kernel: generic",
 						quote(m.name), nic.Model, quote(t.name))
 					break
