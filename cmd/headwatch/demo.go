@@ -65,6 +65,11 @@ when the rig failed.`,
 
 func (a *app) demo(ctx context.Context, o demoOptions) error {
 	began := time.Now()
+	if o.listen != "" {
+		if err := checkListen(o.listen); err != nil {
+			return err
+		}
+	}
 	file, err := a.demoPipeline()
 	if err != nil {
 		return err

@@ -57,6 +57,9 @@ func (a *app) serve(ctx context.Context, listen, secretFile string) error {
 	if err != nil {
 		return err
 	}
+	if err := checkListen(listen); err != nil {
+		return err
+	}
 	secret, err := readSecret(secretFile)
 	if err != nil {
 		return err
@@ -130,6 +133,19 @@ type dashboard struct {
 type route struct {
 	path    string
 	handler http.Handler
+}
+
+// checkListen refuses what is no address to listen at. Whether it can be had is seen
+// when it is taken.
+func checkListen(listen string) error {
+	_, port, err := net.SplitHostPort(listen)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	if err != nil {
+		return usagef("--listen: %w; want HOST:PORT, such as %s", err, defaultListen)
+	}
+	return nil
 }
 
 // startDashboard serves until stop. An empty address means the default one, or
