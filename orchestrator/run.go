@@ -33,7 +33,7 @@ func (w *Worker) run(ctx context.Context, j Job) error {
 	if j.Def == nil {
 		return w.finishRun(ctx, r, console, fmt.Errorf("job %s does not say what machine %q is", j.ID, j.Machine))
 	}
-	limit := w.Pipeline.Layers[j.Layer].Timeout
+	limit := w.Pipeline.Timeout(j.Layer)
 	e := Execution{
 		Builder: w.Builder, Runner: w.Runner, Cases: CasesOf(w.Suites, j.Suite, j.Layer, ""),
 		Image: j.Image, Commit: j.Commit, Suite: j.Suite, Seed: j.Seed, Dir: w.Places.Scratch(r.ID), Console: console, Record: record,

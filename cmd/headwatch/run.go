@@ -37,7 +37,8 @@ func runCommand(a *app) *cobra.Command {
 the state directory, or is built first: from a folder with --src, from a commit
 with --commit; without either, from the packaged kernel and nothing of a commit
 for a Linux target, else from the newest commit. Nothing is recorded: this is
-for a look, and for scripts. Exit 0 when it passed, 1 when a case failed or the
+for a look, and for scripts. It may take as long as the pipeline gives the layer, or
+10 minutes when the pipeline lacks it. Exit 0 when it passed, 1 when a case failed or the
 source does not compile, 125 when nothing could be told.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.runOnce(cmd.Context(), o) },
@@ -213,7 +214,7 @@ func (b *workbench) execute(ctx context.Context, j orchestrator.Job, only string
 		Record: func(res suites.Result) error { results = append(results, res); return nil },
 	}
 	var err error
-	if r.Status, err = e.Do(ctx, *j.Def, b.file.Layers[j.Layer].Timeout, &r); err != nil {
+	if r.Status, err = e.Do(ctx, *j.Def, b.file.Timeout(j.Layer), &r); err != nil {
 		return api.Run{}, err
 	}
 	r.Finished = time.Now()

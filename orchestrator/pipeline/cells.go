@@ -10,6 +10,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
+
+	"github.com/headwatch/headwatch/suites"
 )
 
 // Cells lists every point of the matrix, sorted by upstream, target and machine.
@@ -55,6 +58,15 @@ func (f *File) Digest() string {
 	}
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:])
+}
+
+// defaultTimeout is how long a run may take of a layer that does not say.
+const defaultTimeout = 10 * time.Minute
+
+// Timeout is how long a run in a layer may take, whether the file lists the layer or
+// not: nothing runs without a limit.
+func (f *File) Timeout(layer suites.Layer) time.Duration {
+	return cmp.Or(f.Layers[layer].Timeout, defaultTimeout)
 }
 
 // Remote is what git is told to fetch from. A relative path in Git is resolved

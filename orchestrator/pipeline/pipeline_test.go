@@ -107,6 +107,16 @@ func TestDigestIsOfTheMeaning(t *testing.T) {
 	}
 }
 
+func TestTimeout(t *testing.T) {
+	f := &File{Layers: map[suites.Layer]Layer{suites.Smoke: {Timeout: 5 * time.Minute}}}
+	if got := f.Timeout(suites.Smoke); got != 5*time.Minute {
+		t.Errorf("a layer that says: %v", got)
+	}
+	if got := f.Timeout(suites.Soak); got != 10*time.Minute {
+		t.Errorf("a layer that the file lacks: %v, want a limit", got)
+	}
+}
+
 // small is a file with one target, machines m and n, and the given rest.
 func small(matrix, upstream string) string {
 	return "upstreams:\n  " + upstream + `

@@ -83,7 +83,7 @@ func (r *reader) layers(key string, n *yaml.Node) {
 }
 
 func (r *reader) layer(layer suites.Layer, name string, key, n *yaml.Node) Layer {
-	l := Layer{Layer: layer, Timeout: 10 * time.Minute, Repeat: 1}
+	l := Layer{Layer: layer, Timeout: defaultTimeout, Repeat: 1}
 	var names []ref
 	r.fields(key, n, "layer "+quote(name), map[string]field{
 		"suites":  r.refs(&names, "suites"),
