@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -37,7 +35,7 @@ func buildCommand(a *app) *cobra.Command {
 		Short: "source tree to image",
 		Long: `Makes a target's image from a source tree, or from a commit of its upstream, and
 keeps it in the state directory. Objects are kept too: the next build costs what
-has changed, and one of the same tree nothing. The log is kept beside the others.
+has changed, and one of the same tree nothing. Its log is in logs/hand, where the newest 20 stay.
 Exit 0 when there is an image, 1 when the source does not compile, 125 when the
 rig failed.`,
 		Args: cobra.NoArgs,
@@ -81,13 +79,13 @@ func (a *app) build(ctx context.Context, o buildOptions) error {
 	}
 	defer b.close()
 	began := time.Now()
-	img, commit, err := a.buildImage(ctx, b, o.target, o.sourceOptions)
+	img, err := a.buildImage(ctx, b, o.target, o.sourceOptions)
 	if err != nil {
 		return err
 	}
 	doc := buildDocument{
-		Image: img.ID, Target: o.target, Commit: commit, OS: img.OS, Arch: img.Arch, SizeBytes: img.Size,
-		Cached: img.Cached, Incremental: img.Incremental, Log: b.log(o.target), DurationS: time.Since(began).Seconds(),
+		Image: img.ID, Target: o.target, Commit: img.commit, OS: img.OS, Arch: img.Arch, SizeBytes: img.Size,
+		Cached: img.Cached, Incremental: img.Incremental, Log: img.log, DurationS: time.Since(began).Seconds(),
 	}
 	if a.json {
 		return rig(a.document(doc))
@@ -96,44 +94,43 @@ func (a *app) build(ctx context.Context, o buildOptions) error {
 	return nil
 }
 
+// built is an image that was made by hand.
+type built struct {
+	runners.Image
+	commit string // empty: made from a folder, or of nothing of a commit
+	log    string // path
+}
+
 // buildImage makes an image, with its steps on standard error and all that the
 // tools say in a log that stays.
-func (a *app) buildImage(ctx context.Context, b *workbench, target string, o sourceOptions) (img runners.Image, commit string, err error) {
+func (a *app) buildImage(ctx context.Context, b *workbench, target string, o sourceOptions) (img built, err error) {
 	r, err := b.recipe(target, o)
 	if err != nil {
-		return img, "", rig(err)
+		return img, rig(err)
 	}
 	t, commit, err := b.tree(ctx, target, r, o)
 	if err != nil {
-		return img, "", rig(err)
+		return img, rig(err)
 	}
-	path := b.log(target)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return img, "", rig(err)
-	}
-	log, err := os.Create(path)
+	log, err := createHandLog(b.dir, target)
 	if err != nil {
-		return img, "", rig(fmt.Errorf("build log: %w", err))
+		return img, rig(err)
 	}
 	defer log.Close()
+	img.commit, img.log = commit, log.Name()
 	var out io.Writer = log
 	if !a.json {
 		out = io.MultiWriter(log, &steps{w: a.stderr, began: time.Now()})
 	}
-	img, err = b.builder.Build(ctx, r, t, out)
-	if _, source := errors.AsType[*runners.BuildError](err); source {
-		return img, "", &exitError{exitBad, fmt.Errorf("%w (log: %s)", err, path)}
+	if img.Image, err = b.builder.Build(ctx, r, t, out); err == nil {
+		return img, nil
 	}
-	return img, commit, rig(err)
+	code := exitRig
+	if _, source := errors.AsType[*runners.BuildError](err); source {
+		code = exitBad
+	}
+	return img, &exitError{code, fmt.Errorf("%w (log: %s)", err, img.log)}
 }
-
-// log is where the last build of a target by hand says what it did.
-func (b *workbench) log(target string) string {
-	return filepath.Join(b.dir, "logs", handLogs, target+".log")
-}
-
-// handLogs is the folder of the logs of builds by hand.
-const handLogs = "hand"
 
 // steps shows the lines of a build's log that begin a step. make's own are marked
 // ">>>"; long builds say little else that people can read.

@@ -64,7 +64,7 @@ func orphansOf(ctx context.Context, db *store.DB, dir string, known map[string]b
 		}
 		for _, e := range entries {
 			name := filepath.Join(folder, e.Name())
-			if known[name] || e.IsDir() && e.Name() == handLogs {
+			if known[name] || e.IsDir() && e.Name() == handFiles {
 				continue
 			}
 			tried, err := isTry(ctx, db, e.Name())

@@ -81,11 +81,11 @@ func (a *app) runOnce(ctx context.Context, o runOptions) error {
 	}
 	defer b.close()
 	if o.image == "" {
-		img, commit, err := a.buildImage(ctx, b, o.target, o.sourceOptions)
+		img, err := a.buildImage(ctx, b, o.target, o.sourceOptions)
 		if err != nil {
 			return err
 		}
-		j.Image, j.Commit = img.ID, commit
+		j.Image, j.Commit = img.ID, img.commit
 	} else if img, err := b.images.Find(o.image); err != nil {
 		return usagef("--image: %w", err)
 	} else if t := file.Targets[o.target]; img.OS != t.OS || img.Arch != t.Arch {

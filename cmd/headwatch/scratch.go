@@ -83,11 +83,4 @@ func sweepScratch(state string, remove bool) ([]string, error) {
 }
 
 // alive tells whether somebody holds a scratch folder's lock.
-func alive(dir string) bool {
-	f, err := os.Open(filepath.Join(dir, "lock"))
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	return errors.Is(syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB), syscall.EWOULDBLOCK)
-}
+func alive(dir string) bool { return held(filepath.Join(dir, "lock")) }
