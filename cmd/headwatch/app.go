@@ -25,6 +25,7 @@ type app struct {
 	pipelines      string
 	json           bool
 	verbose        bool
+	told           bool // the document has been printed
 }
 
 // allSuites is every suite that this binary knows.
@@ -134,6 +135,7 @@ func (a *app) logger(level slog.Level) *slog.Logger {
 
 // document prints the one JSON document of a command.
 func (a *app) document(v any) error {
+	a.told = true
 	enc := json.NewEncoder(a.stdout)
 	enc.SetIndent("", "  ")
 	if err := enc.Encode(v); err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/headwatch/headwatch/runners"
+	"github.com/headwatch/headwatch/suites"
 )
 
 type buildOptions struct {
@@ -35,9 +36,9 @@ func buildCommand(a *app) *cobra.Command {
 		Short: "source tree to image",
 		Long: `Makes a target's image from a source tree, or from a commit of its upstream, and
 keeps it in the state directory. Objects are kept too: the next build costs what
-has changed, and one of the same tree nothing. Its log is in logs/hand, where the newest 20 stay.
-Exit 0 when there is an image, 1 when the source does not compile, 125 when the
-rig failed.`,
+has changed, and one of the same tree nothing. Its log is in logs/hand, where the
+newest 20 stay. Exit 0 when there is an image, 1 when the source does not compile,
+125 when the rig failed.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.build(cmd.Context(), o) },
 	}
@@ -49,6 +50,8 @@ rig failed.`,
 
 // buildDocument is what `build --json` prints.
 type buildDocument struct {
+	Status      string  `json:"status"`           // passed; failed: does not compile; broken: the rig failed
+	Reason      string  `json:"reason,omitempty"` // when it did not pass
 	Image       string  `json:"image"`
 	Target      string  `json:"target"`
 	Commit      string  `json:"commit,omitempty"`
@@ -80,18 +83,26 @@ func (a *app) build(ctx context.Context, o buildOptions) error {
 	defer b.close()
 	began := time.Now()
 	img, err := a.buildImage(ctx, b, o.target, o.sourceOptions)
-	if err != nil {
-		return err
-	}
 	doc := buildDocument{
-		Image: img.ID, Target: o.target, Commit: img.commit, OS: img.OS, Arch: img.Arch, SizeBytes: img.Size,
+		Status: suites.Passed.String(), Image: img.ID, Target: o.target, Commit: img.commit, OS: img.OS, Arch: img.Arch, SizeBytes: img.Size,
 		Cached: img.Cached, Incremental: img.Incremental, Log: img.log, DurationS: time.Since(began).Seconds(),
 	}
-	if a.json {
-		return rig(a.document(doc))
+	if e, ok := errors.AsType[*exitError](err); ok {
+		if e.code == exitUsage {
+			return err
+		}
+		doc.Status, doc.Reason = suites.Broken.String(), err.Error()
+		if e.code == exitBad {
+			doc.Status = suites.Failed.String()
+		}
 	}
-	fmt.Fprintln(a.stdout, doc.Image)
-	return nil
+	if a.json {
+		return rig(errors.Join(err, a.document(doc)))
+	}
+	if err == nil {
+		fmt.Fprintln(a.stdout, doc.Image)
+	}
+	return err
 }
 
 // built is an image that was made by hand.

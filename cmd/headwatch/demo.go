@@ -127,10 +127,10 @@ func (a *app) demo(ctx context.Context, o demoOptions) error {
 		if doc.Commits > 0 {
 			return demoVerdict(doc)
 		}
-		return rig(errors.New("stopped; the same command goes on from here"))
+		err = errors.New("stopped; the same command goes on from here")
 	}
 	if err != nil {
-		return rig(err)
+		return rig(errors.Join(err, a.tellBrokenDemo(ctx, r, up, board.url, err)))
 	}
 	return demoVerdict(doc)
 }

@@ -17,6 +17,7 @@ type demoDocument struct {
 	Results     map[string]int   `json:"results"`
 	Regressions []demoRegression `json:"regressions"`
 	Dashboard   string           `json:"dashboard"`
+	Reason      string           `json:"reason,omitempty"` // why it ended before all was told
 	Seed        uint64           `json:"seed"`
 	State       string           `json:"state"`
 	DurationS   float64          `json:"duration_s"`
@@ -67,6 +68,21 @@ func (r *rigging) demoResult(ctx context.Context, up *demo.Upstream) (demoDocume
 		doc.Regressions = append(doc.Regressions, demoRegression{Case: name, ExpectedCulprit: up.Hash(at)})
 	}
 	return doc, nil
+}
+
+// tellBrokenDemo prints what is known of a demo that the rig, or who started it, has
+// ended, unless its document is out already.
+func (a *app) tellBrokenDemo(ctx context.Context, r *rigging, up *demo.Upstream, url string, why error) error {
+	if !a.json || a.told {
+		return nil
+	}
+	doc, err := r.demoResult(context.WithoutCancel(ctx), up)
+	if err != nil {
+		return nil // the store is what failed; why says so
+	}
+	doc.Dashboard, doc.Reason = url, why.Error()
+	doc.usage()
+	return a.document(doc)
 }
 
 // demoVerdict is good when every seeded regression was found with the right

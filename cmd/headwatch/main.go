@@ -17,6 +17,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/headwatch/headwatch/suites"
 )
 
 // The documented exit codes.
@@ -67,7 +69,8 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 func run(args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	root := newRoot(stdout, stderr)
+	a := &app{stdout: stdout, stderr: stderr}
+	root := newRoot(a)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
@@ -76,6 +79,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 	code := exitUsage // what cobra itself refuses: unknown commands and flags
 	if e, ok := errors.AsType[*exitError](err); ok {
 		code = e.code
+	}
+	if a.json && !a.told && code == exitRig {
+		// Who reads the document should not find an empty one.
+		err = errors.Join(err, a.document(rigDocument{suites.Broken.String(), err.Error()}))
 	}
 	switch text := err.Error(); {
 	case text == "":
@@ -87,9 +94,15 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return code
 }
 
+// rigDocument is what every command prints with --json when the rig failed before
+// the command had anything to tell.
+type rigDocument struct {
+	Status string `json:"status"` // broken
+	Reason string `json:"reason"`
+}
+
 // newRoot assembles the command tree. What the commands share is in app.
-func newRoot(stdout, stderr io.Writer) *cobra.Command {
-	a := &app{stdout: stdout, stderr: stderr}
+func newRoot(a *app) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "headwatch",
 		Short: "watch a kernel's development branch for regressions",
@@ -103,12 +116,12 @@ Exit codes fit "git bisect run": 0 good, 1 bad (a failed case, a new regression)
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cmd.SetOut(stdout)
+			cmd.SetOut(a.stdout)
 			return cmd.Help()
 		},
 	}
-	root.SetOut(stdout)
-	root.SetErr(stderr)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
 	f := root.PersistentFlags()
 	f.StringVar(&a.state, "state", "", "state `directory` (default: the user's state directory)")
 	f.StringVar(&a.pipelines, "pipelines", "", "pipelines `file` (default: ./pipelines.yaml, the state's copy, the built-in one)")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -83,26 +84,22 @@ func (a *app) nightly(ctx context.Context, upstreams []string) error {
 		return ctx.Err()
 	})
 	show.close()
+	rep := passReport{Upstreams: upstreams, Regressions: []api.Regression{}, Builds: tally.builds(), Runs: tally.runs(), RigErrors: tally.rigErrors(), DurationS: time.Since(began).Seconds()}
 	if ctx.Err() != nil {
-		return rig(fmt.Errorf("stopped; the next pass goes on from here"))
+		err = errors.New("stopped; the next pass goes on from here")
 	}
 	if err != nil {
-		return rig(err)
+		return rig(errors.Join(err, a.tellBrokenPass(ctx, r, rep, err)))
 	}
-	rep := passReport{Upstreams: upstreams, Regressions: []api.Regression{}, Builds: tally.builds(), Runs: tally.runs(), RigErrors: tally.rigErrors(), DurationS: time.Since(began).Seconds()}
 	if passErr != nil {
 		rep.RigErrors = append(rep.RigErrors, passErr.Error())
 	}
 	untold, err := r.untold(ctx, upstreams)
+	if err == nil {
+		rep.Regressions, err = regressionDocs(ctx, r, untold)
+	}
 	if err != nil {
 		return rig(err)
-	}
-	for _, g := range untold {
-		d, err := regressionDoc(ctx, r, g)
-		if err != nil {
-			return rig(err)
-		}
-		rep.Regressions = append(rep.Regressions, d)
 	}
 	if err := a.reportPass(rep); err != nil {
 		return rig(fmt.Errorf("write the report: %w", err))
@@ -128,6 +125,33 @@ func (r *rigging) untold(ctx context.Context, upstreams []string) ([]orchestrato
 		out = append(out, list...)
 	}
 	return out, nil
+}
+
+// regressionDocs are regressions as the API shows them.
+func regressionDocs(ctx context.Context, r *rigging, list []orchestrator.Regression) ([]api.Regression, error) {
+	out := []api.Regression{}
+	for _, g := range list {
+		d, err := regressionDoc(ctx, r, g)
+		if err != nil {
+			return out, err
+		}
+		out = append(out, d)
+	}
+	return out, nil
+}
+
+// tellBrokenPass prints what is known after a pass that the rig, or who started it,
+// has ended. The regressions in it are told again by the next pass.
+func (a *app) tellBrokenPass(ctx context.Context, r *rigging, rep passReport, why error) error {
+	if !a.json {
+		return nil
+	}
+	rep.RigErrors = append(rep.RigErrors, why.Error())
+	ctx = context.WithoutCancel(ctx)
+	if untold, err := r.untold(ctx, rep.Upstreams); err == nil {
+		rep.Regressions, _ = regressionDocs(ctx, r, untold) // what can be read, of a store that may be what failed
+	}
+	return a.document(rep)
 }
 
 // reportPass prints what a pass found, and nothing when all is well.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -16,21 +17,45 @@ import (
 )
 
 // printRun shows a run as people read it.
-func printRun(w io.Writer, doc api.Run) {
+func printRun(w io.Writer, doc handRun) {
 	for _, r := range doc.Results {
 		fmt.Fprintf(w, "%-24s %-8s %8s%s\n", r.Case, r.Status, seconds(r.DurationS), because(r.Reason))
 	}
 	for _, c := range doc.Crashes {
 		fmt.Fprintf(w, "crash: %s\n", c.Title)
 	}
+	if doc.Console != "" {
+		fmt.Fprintf(w, "console: %s\n", doc.Console)
+	}
 	fmt.Fprintf(w, "%s: %s\n", doc.Suite, doc.Status)
+}
+
+// tellRuns prints the document of runs by hand, which is one run's when only one was
+// asked for, and gives the exit code: err's, when the runs ended with it.
+func (a *app) tellRuns(docs []handRun, single bool, err error) error {
+	if e, ok := errors.AsType[*exitError](err); ok && e.code == exitUsage {
+		return err
+	}
+	if a.json {
+		var doc any = docs
+		if single {
+			doc = docs[0]
+		}
+		if err := a.document(doc); err != nil {
+			return rig(err)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return runVerdict(docs)
 }
 
 // runVerdict gives the exit code of runs: bad when one failed, the rig's when
 // nothing could be told.
-func runVerdict(docs []api.Run) error {
+func runVerdict(docs []handRun) error {
 	has := func(word string) bool {
-		return slices.ContainsFunc(docs, func(d api.Run) bool { return d.Status == word })
+		return slices.ContainsFunc(docs, func(d handRun) bool { return d.Status == word })
 	}
 	switch {
 	case has(suites.Failed.String()):

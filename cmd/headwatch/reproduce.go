@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 
@@ -60,11 +59,12 @@ func (a *app) reproduce(ctx context.Context, id string) error {
 		return rig(err)
 	}
 	doc, err := b.execute(ctx, j, "")
-	if ctx.Err() != nil {
-		return rig(errors.New("stopped"))
-	}
+	doc.Run.Run = was.Run
 	if err != nil {
-		return rig(err)
+		if !a.json && len(doc.Results) > 0 {
+			printRun(a.stdout, doc)
+		}
+		return a.tellRuns([]handRun{doc}, true, rig(err))
 	}
 	return a.reportReproduction(was, doc)
 }
@@ -109,8 +109,7 @@ func (b *workbench) ensureImage(ctx context.Context, j orchestrator.Job) error {
 
 // reportReproduction shows what came of doing a run again beside what it said
 // then.
-func (a *app) reportReproduction(was, now api.Run) error {
-	now.Run = was.Run
+func (a *app) reportReproduction(was api.Run, now handRun) error {
 	if a.json {
 		if err := a.document(now); err != nil {
 			return rig(err)
@@ -132,7 +131,7 @@ func (a *app) reportReproduction(was, now api.Run) error {
 	if same && !a.json {
 		fmt.Fprintf(a.stdout, "the same as in run %s\n", was.Run)
 	}
-	return runVerdict([]api.Run{now})
+	return runVerdict([]handRun{now})
 }
 
 // recordedRun reads a run from the owner of the state directory where it serves,

@@ -2,23 +2,16 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/headwatch/headwatch/orchestrator"
 	"github.com/headwatch/headwatch/orchestrator/pipeline"
-	"github.com/headwatch/headwatch/runners"
-	"github.com/headwatch/headwatch/runners/console"
 	"github.com/headwatch/headwatch/suites"
-	"github.com/headwatch/headwatch/web"
-	"github.com/headwatch/headwatch/web/api"
 )
 
 type runOptions struct {
@@ -38,7 +31,8 @@ the state directory, or is built first: from a folder with --src, from a commit
 with --commit; without either, from the packaged kernel and nothing of a commit
 for a Linux target, else from the newest commit. Nothing is recorded: this is
 for a look, and for scripts. It may take as long as the pipeline gives the layer, or
-10 minutes when the pipeline lacks it. Exit 0 when it passed, 1 when a case failed or the
+10 minutes when the pipeline lacks it. The console of a run that went wrong is kept in
+consoles/hand, where the newest 20 stay. Exit 0 when it passed, 1 when a case failed or the
 source does not compile, 125 when nothing could be told.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.runOnce(cmd.Context(), o) },
@@ -72,50 +66,49 @@ func (a *app) runOnce(ctx context.Context, o runOptions) error {
 	if _, err := os.Stat(imagesPath(dir)); o.image != "" && err != nil {
 		return usagef("--image %s: %s has no images", o.image, dir)
 	}
+	docs, err := a.runs(ctx, file, dir, o, j, only)
+	return a.tellRuns(docs, o.repeat == 1, err)
+}
+
+// runs makes the image and runs on it. What could not be told, and why, is in the
+// last document too.
+func (a *app) runs(ctx context.Context, file *pipeline.File, dir string, o runOptions, j orchestrator.Job, only string) (docs []handRun, err error) {
+	defer func() {
+		if err != nil && len(docs) == 0 {
+			docs = []handRun{notRun(j, err)}
+		}
+	}()
 	if err := preflight(ctx); err != nil {
-		return rig(err)
+		return nil, rig(err)
 	}
 	b, err := a.openBench(file, dir, "run")
 	if err != nil {
-		return rig(err)
+		return nil, rig(err)
 	}
 	defer b.close()
 	if o.image == "" {
 		img, err := a.buildImage(ctx, b, o.target, o.sourceOptions)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		j.Image, j.Commit = img.ID, img.commit
 	} else if img, err := b.images.Find(o.image); err != nil {
-		return usagef("--image: %w", err)
+		return nil, usagef("--image: %w", err)
 	} else if t := file.Targets[o.target]; img.OS != t.OS || img.Arch != t.Arch {
-		return usagef("--image %s is %s/%s, and target %s is %s/%s", o.image, img.OS, img.Arch, o.target, t.OS, t.Arch)
+		return nil, usagef("--image %s is %s/%s, and target %s is %s/%s", o.image, img.OS, img.Arch, o.target, t.OS, t.Arch)
 	}
-	var docs []api.Run
 	for i := range o.repeat {
 		j.Repeat, j.Seed = i, o.seed+uint64(i)
 		doc, err := b.execute(ctx, j, only)
-		if ctx.Err() != nil {
-			return rig(fmt.Errorf("stopped"))
-		}
-		if err != nil {
-			return rig(err)
-		}
 		docs = append(docs, doc)
-		if !a.json {
+		if !a.json && (err == nil || len(doc.Results) > 0) {
 			printRun(a.stdout, doc)
 		}
-	}
-	if a.json {
-		var doc any = docs
-		if o.repeat == 1 {
-			doc = docs[0]
-		}
-		if err := a.document(doc); err != nil {
-			return rig(err)
+		if err != nil {
+			return docs, rig(err)
 		}
 	}
-	return runVerdict(docs)
+	return docs, nil
 }
 
 // resolve checks the options of a run against what there is, before anything is
@@ -156,7 +149,7 @@ func resolve(file *pipeline.File, o runOptions) (j orchestrator.Job, only string
 		return j, "", err
 	}
 	return orchestrator.Job{ID: "run-by-hand", Kind: orchestrator.RunJob, Target: o.target, Image: o.image,
-		Machine: name, Def: &m, Suite: suite, Layer: layer}, only, nil
+		Machine: name, Def: &m, Suite: suite, Layer: layer, Seed: o.seed}, only, nil
 }
 
 // checkDrivers refuses a NIC that the target's kernel has no driver for: the guest
@@ -200,47 +193,4 @@ func knowsCase(suite, name string, layer suites.Layer) error {
 		return nil
 	}
 	return usagef("no suite %q; there are %s", suite, strings.Join(have, ", "))
-}
-
-// execute runs a job and gives its document.
-func (b *workbench) execute(ctx context.Context, j orchestrator.Job, only string) (api.Run, error) {
-	log := console.New(console.Options{})
-	defer log.Close()
-	r := orchestrator.Run{ID: fmt.Sprintf("hand-%d", j.Repeat), Job: j, Attempt: 1, State: orchestrator.RunFinished, Started: time.Now()}
-	var results []suites.Result
-	e := orchestrator.Execution{
-		Builder: b.builder, Runner: b.runner, Cases: orchestrator.CasesOf(allSuites(), j.Suite, j.Layer, only),
-		Image: j.Image, Commit: j.Commit, Suite: j.Suite, Seed: j.Seed, Dir: filepath.Join(b.scratch.dir, r.ID), Console: log,
-		Record: func(res suites.Result) error { results = append(results, res); return nil },
-	}
-	var err error
-	if r.Status, err = e.Do(ctx, *j.Def, b.file.Timeout(j.Layer), &r); err != nil {
-		return api.Run{}, err
-	}
-	r.Finished = time.Now()
-	doc := web.RunDocument(r, results, crashesOf(r.ID, log.Crashes()))
-	nics := ""
-	if known := b.file.Machines[j.Machine].NICs; !slices.Equal(known, j.Def.NICs) {
-		nics = " --nic " + nicSpec(j.Def.NICs)
-	}
-	doc.Reproduce = fmt.Sprintf("headwatch run --target %s --machine %s%s --image %s --suite %s --layer %s --seed %d%s",
-		j.Target, j.Machine, nics, j.Image, strings.TrimSuffix(j.Suite+"/"+only, "/"), j.Layer, j.Seed, b.flags)
-	return doc, nil
-}
-
-// nicSpec writes NICs as --nic takes them.
-func nicSpec(nics []pipeline.NIC) string {
-	var out []string
-	for _, n := range nics {
-		out = append(out, n.Model+"@"+n.Link)
-	}
-	return strings.Join(out, ",")
-}
-
-func crashesOf(run string, found []runners.Crash) []orchestrator.Crash {
-	var out []orchestrator.Crash
-	for _, c := range found {
-		out = append(out, orchestrator.Crash{Run: run, Title: c.Title, Signature: c.Signature, Text: c.Text})
-	}
-	return out
 }

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/headwatch/headwatch/orchestrator"
+	"github.com/headwatch/headwatch/orchestrator/pipeline"
+	"github.com/headwatch/headwatch/runners"
+	"github.com/headwatch/headwatch/runners/console"
+	"github.com/headwatch/headwatch/suites"
+	"github.com/headwatch/headwatch/web"
+	"github.com/headwatch/headwatch/web/api"
+)
+
+// handRun is the document of a run by hand.
+type handRun struct {
+	api.Run
+	Console string `json:"console,omitempty"` // path of the kept console, when the run went wrong
+}
+
+// execute runs a job and gives its document, which has what is known when the rig
+// fails, too.
+func (b *workbench) execute(ctx context.Context, j orchestrator.Job, only string) (handRun, error) {
+	log := console.New(console.Options{})
+	defer log.Close()
+	r := orchestrator.Run{ID: fmt.Sprintf("hand-%d", j.Repeat), Job: j, Attempt: 1, State: orchestrator.RunFinished, Started: time.Now()}
+	var results []suites.Result
+	e := orchestrator.Execution{
+		Builder: b.builder, Runner: b.runner, Cases: orchestrator.CasesOf(allSuites(), j.Suite, j.Layer, only),
+		Image: j.Image, Commit: j.Commit, Suite: j.Suite, Seed: j.Seed, Dir: filepath.Join(b.scratch.dir, r.ID), Console: log,
+		Record: func(res suites.Result) error { results = append(results, res); return nil },
+	}
+	var err error
+	r.Status, err = e.Do(ctx, *j.Def, b.file.Timeout(j.Layer), &r)
+	if ctx.Err() != nil {
+		err = errors.New("stopped")
+	}
+	if err != nil {
+		r.Status, r.Reason = suites.Broken, err.Error()
+	}
+	r.Finished = time.Now()
+	doc := handRun{Run: web.RunDocument(r, results, crashesOf(r.ID, log.Crashes()))}
+	doc.Reproduce = b.again(j, only)
+	if r.Status == suites.Failed || r.Status == suites.Broken || len(doc.Crashes) > 0 {
+		var kept error
+		doc.Console, kept = b.keepConsole(log, j)
+		err = errors.Join(err, kept)
+	}
+	return doc, err
+}
+
+// keepConsole saves the console of a run that went wrong, if it said anything.
+func (b *workbench) keepConsole(log *console.Log, j orchestrator.Job) (string, error) {
+	if log.Size() == 0 {
+		return "", nil
+	}
+	path, err := handPath(b.dir, "consoles", fmt.Sprintf("%s-%s-%d", j.Target, j.Suite, j.Repeat), ".zst")
+	if err != nil {
+		return "", fmt.Errorf("keep the console: %w", err)
+	}
+	return path, log.Save(path)
+}
+
+// notRun is the document of a run that came to nothing: its image could not be made,
+// or the rig failed before it began.
+func notRun(j orchestrator.Job, err error) handRun {
+	r := orchestrator.Run{ID: fmt.Sprintf("hand-%d", j.Repeat), Job: j, State: orchestrator.RunFinished, Status: suites.Broken, Reason: err.Error()}
+	var results []suites.Result
+	if e, ok := errors.AsType[*exitError](err); ok && e.code == exitBad {
+		r.Status = suites.Failed
+		results = []suites.Result{{Case: orchestrator.CaseBuild, Status: suites.Failed, Reason: err.Error()}}
+	}
+	doc := handRun{Run: web.RunDocument(r, results, nil)}
+	doc.Reproduce = ""
+	return doc
+}
+
+// again is the command that does a job again.
+func (b *workbench) again(j orchestrator.Job, only string) string {
+	nics := ""
+	if known := b.file.Machines[j.Machine].NICs; !slices.Equal(known, j.Def.NICs) {
+		nics = " --nic " + nicSpec(j.Def.NICs)
+	}
+	return fmt.Sprintf("headwatch run --target %s --machine %s%s --image %s --suite %s --layer %s --seed %d%s",
+		j.Target, j.Machine, nics, j.Image, strings.TrimSuffix(j.Suite+"/"+only, "/"), j.Layer, j.Seed, b.flags)
+}
+
+// nicSpec writes NICs as --nic takes them.
+func nicSpec(nics []pipeline.NIC) string {
+	var out []string
+	for _, n := range nics {
+		out = append(out, n.Model+"@"+n.Link)
+	}
+	return strings.Join(out, ",")
+}
+
+func crashesOf(run string, found []runners.Crash) []orchestrator.Crash {
+	var out []orchestrator.Crash
+	for _, c := range found {
+		out = append(out, orchestrator.Crash{Run: run, Title: c.Title, Signature: c.Signature, Text: c.Text})
+	}
+	return out
+}
