@@ -37,8 +37,9 @@ func fsckCommand(a *app) *cobra.Command {
 		Long: `Reads everything that the state directory holds: the database's integrity and our
 own invariants, every image by its digest, the logs that results refer to, and
 what does not belong there. Work that a killed process left, and files that nothing
-refers to, are noted: they do no harm, and the next owner goes on from there. Exit 0
-when nothing is damaged or all was repaired, 1 otherwise.
+refers to, are noted: they do no harm, and the next owner goes on from there. On a
+terminal, or with --verbose, it says what was checked; elsewhere it says nothing when
+all is well. Exit 0 when nothing is damaged or all was repaired, 1 otherwise.
 
 --repair removes left-overs and damaged images, which are built again when they
 are needed. It changes nothing in the database, and leaves alone what is not of
@@ -90,6 +91,38 @@ func (a *app) fsck(ctx context.Context, repair bool) error {
 	if slices.ContainsFunc(problems, func(p problem) bool { return !p.Fixed && !p.Note }) {
 		return errBad
 	}
+	if !a.json && (a.verbose || isTerminal(a.stdout)) {
+		return rig(a.saySound(ctx, dir))
+	}
+	return nil
+}
+
+// saySound says in one line what a sound state directory holds.
+func (a *app) saySound(ctx context.Context, dir string) error {
+	var n store.Counts
+	if _, err := os.Stat(dbPath(dir)); err == nil {
+		db, err := store.Share(ctx, dbPath(dir))
+		if err != nil {
+			return nil // an earlier headwatch's, which a note has said
+		}
+		n, err = db.Counts(ctx, "")
+		if err = errors.Join(err, db.Close()); err != nil {
+			return err
+		}
+	}
+	kept := 0
+	if _, err := os.Stat(imagesPath(dir)); err == nil {
+		s, err := images.Share(imagesPath(dir))
+		if err != nil {
+			return err
+		}
+		list, err := s.List()
+		if err = errors.Join(err, s.Close()); err != nil {
+			return err
+		}
+		kept = len(list)
+	}
+	fmt.Fprintf(a.stdout, "%s is sound: %d commits, %d builds and %d runs in the database, %d images, all read\n", dir, n.Commits, n.Builds, n.Runs, kept)
 	return nil
 }
 
@@ -157,6 +190,7 @@ func fsckImages(ctx context.Context, dir string, repair bool) ([]problem, error)
 	if err != nil {
 		return nil, err
 	}
+	defer kept.Close()
 	found, err := kept.Check(ctx)
 	if err != nil {
 		return nil, err
