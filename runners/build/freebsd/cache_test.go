@@ -194,6 +194,41 @@ func TestFolderLock(t *testing.T) {
 	}
 }
 
+// TestTrim: what nobody used for long goes, however few there are; not what is in
+// use, and nothing when it is only asked.
+func TestTrim(t *testing.T) {
+	cache := t.TempDir()
+	limit := time.Unix(1000, 0)
+	for name, at := range map[string]time.Time{"old": time.Unix(999, 0), "busy": time.Unix(1, 0), "young": time.Unix(1001, 0)} {
+		filled(t, filepath.Join(cache, name), "key")
+		if err := os.Chtimes(filepath.Join(cache, name, "state.json"), at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(t, cache, map[string]string{trashPrefix + "1/folder/x": "x"})
+	busy, err := tryLock(filepath.Join(cache, "busy"), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	b := New(Config{Cache: cache})
+	want := []string{filepath.Join(cache, trashPrefix+"1"), filepath.Join(cache, "old")}
+	asked, would, err := b.Trim(limit, true)
+	if err != nil || !slices.Equal(asked, want) || would == 0 {
+		t.Errorf("asked: %q of %d bytes, %v; want %q", asked, would, err, want)
+	}
+	gone, freed, err := b.Trim(limit, false)
+	if err != nil || !slices.Equal(gone, want) || freed != would {
+		t.Errorf("%q of %d bytes, %v; want %q of %d", gone, freed, err, want, would)
+	}
+	if gone, _, err := b.Trim(limit, false); err != nil || gone != nil {
+		t.Errorf("again: %q, %v", gone, err)
+	}
+	if gone, _, err := New(Config{Cache: filepath.Join(cache, "none")}).Trim(limit, false); err != nil || gone != nil {
+		t.Errorf("no cache: %q, %v", gone, err)
+	}
+}
+
 func TestEvict(t *testing.T) {
 	cache := t.TempDir()
 	for i, name := range []string{"oldest", "middle", "newest", "locked"} {

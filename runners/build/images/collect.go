@@ -104,6 +104,40 @@ func (s *Store) Drop(ctx context.Context, id string) error {
 	return s.fault("drop image", err)
 }
 
+// Garbage says what Collect would remove: the ids of images, and how much that is.
+func (s *Store) Garbage(keep map[string]bool, minAge time.Duration) (ids []string, f Freed, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list, whole, err := s.entries()
+	if err != nil {
+		return nil, f, s.fault("collect images", err)
+	}
+	limit := time.Now().Add(-minAge)
+	var stay []Entry
+	for _, e := range list {
+		if e.collectable(keep, limit) {
+			ids = append(ids, e.ID)
+		} else {
+			stay = append(stay, e)
+		}
+	}
+	f.Images = len(ids)
+	if !whole {
+		return ids, f, nil
+	}
+	blobs, err := s.orphans(stay)
+	for _, b := range blobs {
+		f.Blobs++
+		f.Bytes += b.size
+	}
+	return ids, f, s.fault("collect images", err)
+}
+
+// collectable says whether an image that was put before limit may go.
+func (e Entry) collectable(keep map[string]bool, limit time.Time) bool {
+	return !keep[e.ID] && !e.Put.After(limit)
+}
+
 // Collect removes every image that is not in keep and was last put at least
 // minAge ago, and every blob that no image has. An image is stored before the
 // build that it belongs to, so minAge must be longer than it takes to compute
@@ -118,7 +152,7 @@ func (s *Store) Collect(ctx context.Context, keep map[string]bool, minAge time.D
 	}
 	limit := time.Now().Add(-minAge)
 	for _, e := range list {
-		if keep[e.ID] || e.Put.After(limit) {
+		if !e.collectable(keep, limit) {
 			continue
 		}
 		if err := ctx.Err(); err != nil {
@@ -165,38 +199,62 @@ func (s *Store) sweep(blobs []Blob) (count int, size int64, err error) {
 	if err != nil || !whole {
 		return 0, 0, err
 	}
+	only := make(map[string]bool, len(blobs))
+	for _, b := range blobs {
+		only[b.Digest] = true
+	}
+	orphans, err := s.orphans(list)
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, o := range orphans {
+		if blobs != nil && !only[o.digest] {
+			continue
+		}
+		if s.pins[o.digest] > 0 {
+			s.late[o.digest] = true // its last user removes it
+			continue
+		}
+		if err := os.Remove(s.blobPath(o.digest)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return count, size, err
+		}
+		size += o.size
+		count++
+	}
+	return count, size, nil
+}
+
+// orphan is a blob that no image refers to.
+type orphan struct {
+	digest string
+	size   int64 // bytes on disk
+}
+
+// orphans lists the blobs that none of the images has.
+func (s *Store) orphans(list []Entry) ([]orphan, error) {
 	used := make(map[string]bool)
 	for _, e := range list {
 		for _, b := range e.Manifest.Blobs {
 			used[b.Digest] = true
 		}
 	}
-	only := make(map[string]bool, len(blobs))
-	for _, b := range blobs {
-		only[b.Digest] = true
-	}
 	files, err := os.ReadDir(s.path("blobs"))
 	if err != nil {
-		return 0, 0, err
+		return nil, err
 	}
+	var out []orphan
 	for _, f := range files {
 		digest, ok := blobOfFile(f.Name())
-		if !ok || used[digest] || blobs != nil && !only[digest] {
+		if !ok || used[digest] {
 			continue
 		}
-		if s.pins[digest] > 0 {
-			s.late[digest] = true // its last user removes it
-			continue
-		}
+		o := orphan{digest: digest}
 		if st, err := f.Info(); err == nil {
-			size += st.Size()
+			o.size = st.Size()
 		}
-		if err := os.Remove(s.path("blobs", f.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return count, size, err
-		}
-		count++
+		out = append(out, o)
 	}
-	return count, size, nil
+	return out, nil
 }
 
 // blobOfFile is the digest of the blob that a file in blobs/ holds by its name.

@@ -116,6 +116,23 @@ func Share(dir string) (*Store, error) {
 // Close says that the store is not used any more.
 func (s *Store) Close() error { return s.user.Close() }
 
+// ErrInUse says that somebody else uses the folder of the store.
+var ErrInUse = errors.New("images are in use by another command")
+
+// Alone calls f while no other process uses the store, or returns ErrInUse; who
+// comes meanwhile waits. What f removes, nobody else is reading.
+func (s *Store) Alone(f func() error) (err error) {
+	if err := syscall.Flock(int(s.user.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			err = ErrInUse
+		}
+		// The kernel may have dropped the shared lock in trying.
+		return errors.Join(err, s.use())
+	}
+	defer func() { err = errors.Join(err, s.use()) }()
+	return f()
+}
+
 // use says that somebody uses the folder.
 func (s *Store) use() error {
 	return s.fault("open image store", syscall.Flock(int(s.user.Fd()), syscall.LOCK_SH))

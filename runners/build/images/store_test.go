@@ -276,7 +276,14 @@ func TestDropAndCollect(t *testing.T) {
 	if err != nil || freed != (Freed{}) {
 		t.Errorf("young images: freed %+v, %v", freed, err)
 	}
+	ids, would, err := s.Garbage(map[string]bool{two.ID: true}, 0)
+	if err != nil || len(ids) != 1 || ids[0] != three.ID {
+		t.Errorf("garbage %q, %v", ids, err)
+	}
 	freed, err = s.Collect(t.Context(), map[string]bool{two.ID: true}, 0)
+	if freed != would {
+		t.Errorf("foretold %+v, freed %+v", would, freed)
+	}
 	if err != nil || freed.Images != 1 || freed.Blobs != 1 || freed.Bytes == 0 {
 		t.Errorf("freed %+v, %v", freed, err)
 	}
@@ -287,6 +294,31 @@ func TestDropAndCollect(t *testing.T) {
 		t.Errorf("collected image: %v", err)
 	}
 	wantClean(t, s)
+}
+
+// Nothing is removed under the eyes of another process, and who was alone goes on
+// sharing.
+func TestAlone(t *testing.T) {
+	s := testStore(t)
+	beside, err := Share(s.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Alone(func() error { t.Error("not alone"); return nil }); !errors.Is(err, ErrInUse) {
+		t.Errorf("beside another: %v", err)
+	}
+	if err := beside.Close(); err != nil {
+		t.Fatal(err)
+	}
+	called := false
+	if err := s.Alone(func() error { called = true; return nil }); err != nil || !called {
+		t.Errorf("alone: %v, called: %v", err, called)
+	}
+	beside, err = Share(s.dir) // would wait for ever
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer beside.Close()
 }
 
 // What lies there while another process puts is its own, not left over.
