@@ -72,14 +72,16 @@ func run(args []string, stdout, stderr io.Writer) int {
 	a := &app{stdout: stdout, stderr: stderr}
 	root := newRoot(a)
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return exitGood
 	}
-	code := exitUsage // what cobra itself refuses: unknown commands and flags
-	if e, ok := errors.AsType[*exitError](err); ok {
-		code = e.code
+	e, ok := errors.AsType[*exitError](err)
+	if !ok { // what cobra itself refuses: unknown commands and flags
+		e = &exitError{exitUsage, fmt.Errorf("%w; see: %s --help", err, cmd.CommandPath())}
+		err = e
 	}
+	code := e.code
 	if a.json && !a.told && code == exitRig {
 		// Who reads the document should not find an empty one.
 		err = errors.Join(err, a.document(rigDocument{suites.Broken.String(), err.Error()}))
