@@ -14,8 +14,6 @@ import (
 	"github.com/headwatch/headwatch/orchestrator/pipeline"
 	"github.com/headwatch/headwatch/runners/qemu"
 	"github.com/headwatch/headwatch/suites"
-	"github.com/headwatch/headwatch/suites/kyua"
-	"github.com/headwatch/headwatch/suites/smoke"
 )
 
 // app is what every command shares: the global flags and the standard streams.
@@ -26,11 +24,6 @@ type app struct {
 	json           bool
 	verbose        bool
 	told           bool // the document has been printed
-}
-
-// allSuites is every suite that this binary knows.
-func allSuites() []suites.Suite {
-	return []suites.Suite{smoke.Suite(), kyua.Suite(kyua.Options{})}
 }
 
 // stateDir is the state directory: the flag's, or the user's
@@ -96,7 +89,8 @@ func (a *app) loadPipeline() (*pipeline.File, error) {
 		if err != nil {
 			return nil, &exitError{exitUsage, err}
 		}
-		return f, nil
+		_, err = suitesOf(f)
+		return f, err
 	}
 	return builtinPipeline()
 }

@@ -32,7 +32,7 @@ func (b *workbench) execute(ctx context.Context, j orchestrator.Job, only string
 	r := orchestrator.Run{ID: fmt.Sprintf("hand-%d", j.Repeat), Job: j, Attempt: 1, State: orchestrator.RunFinished, Started: time.Now()}
 	var results []suites.Result
 	e := orchestrator.Execution{
-		Builder: b.builder, Runner: b.runner, Cases: orchestrator.CasesOf(allSuites(), j.Suite, j.Layer, only),
+		Builder: b.builder, Runner: b.runner, Cases: orchestrator.CasesOf(b.suites, j.Suite, j.Layer, only),
 		Image: j.Image, Commit: j.Commit, Suite: j.Suite, Seed: j.Seed, Dir: filepath.Join(b.scratch.dir, r.ID), Console: log,
 		Record: func(res suites.Result) error { results = append(results, res); return nil },
 	}

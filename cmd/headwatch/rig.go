@@ -28,6 +28,7 @@ import (
 type rigging struct {
 	dir       string
 	file      *pipeline.File
+	suites    []suites.Suite
 	lock      *stateLock
 	db        *store.DB
 	queue     *queue.Queue
@@ -62,6 +63,9 @@ func (a *app) openRig(ctx context.Context, dir, command string, file *pipeline.F
 			r = nil
 		}
 	}()
+	if r.suites, err = suitesOf(file); err != nil {
+		return r, err
+	}
 	if r.lock, err = own(dir, command); err != nil {
 		return r, rig(err)
 	}
@@ -103,18 +107,18 @@ func (r *rigging) assemble(ctx context.Context) error {
 	r.conductor = &orchestrator.Conductor{
 		Pipeline: r.file, Store: r.db, Queue: r.queue, Sources: r.mirrors.source,
 		Discovery: orchestrator.Discovery{Store: r.db, Builder: r.builder, Log: r.log},
-		Planner:   planner(r.file), Places: places, Notify: r.notify, Log: r.log,
+		Planner:   planner(r.file, r.suites), Places: places, Notify: r.notify, Log: r.log,
 	}
 	r.worker = &orchestrator.Worker{
-		Store: r.db, Queue: r.queue, Pipeline: r.file, Suites: allSuites(), Sources: r.mirrors.source,
+		Store: r.db, Queue: r.queue, Pipeline: r.file, Suites: r.suites, Sources: r.mirrors.source,
 		Builder: r.builder, Runner: r.runner, Console: r.consoles.open, Places: places, Host: host,
 		Notify: r.notify, Log: r.log,
 	}
 	return r.conductor.Recover(ctx)
 }
 
-func planner(file *pipeline.File) orchestrator.Planner {
-	p := orchestrator.Planner{Cells: file.Cells(), Machines: file.Machines, Layers: file.Layers, Suites: allSuites(), Every: map[string]bool{}}
+func planner(file *pipeline.File, all []suites.Suite) orchestrator.Planner {
+	p := orchestrator.Planner{Cells: file.Cells(), Machines: file.Machines, Layers: file.Layers, Suites: all, Every: map[string]bool{}}
 	for name, u := range file.Upstreams {
 		p.Every[name] = u.Commits == "every"
 	}

@@ -16,12 +16,14 @@ import (
 	"github.com/headwatch/headwatch/runners/build/freebsd"
 	"github.com/headwatch/headwatch/runners/build/images"
 	"github.com/headwatch/headwatch/runners/qemu"
+	"github.com/headwatch/headwatch/suites"
 )
 
 // workbench is what is needed to build and run something by hand, outside of the
 // queue and the database: images, a builder, a runner, and a scratch folder.
 type workbench struct {
 	file    *pipeline.File
+	suites  []suites.Suite
 	dir     string // the state directory
 	images  *images.Store
 	builder *build.Builder
@@ -43,6 +45,9 @@ func (a *app) openBench(file *pipeline.File, dir, command string) (b *workbench,
 			err = errors.Join(err, b.close())
 		}
 	}()
+	if b.suites, err = suitesOf(file); err != nil {
+		return b, err
+	}
 	open := images.Open
 	b.lock, err = own(dir, command)
 	if _, owned := errors.AsType[*errOwned](err); owned {
