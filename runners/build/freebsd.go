@@ -88,7 +88,26 @@ func (m *freebsdTree) Build(ctx context.Context, r runners.Recipe, t runners.Tre
 		return runners.Image{}, err
 	}
 	img.Incremental = p.Incremental
-	return img, m.remember(m.salted(p.Inputs, r, agent), img)
+	key := m.salted(p.Inputs, r, agent)
+	if err := m.compare(key, img, p, log); err != nil {
+		return runners.Image{}, err
+	}
+	return img, m.remember(key, img)
+}
+
+// compare holds a clean build's image against an incremental one's. Objects that
+// made another are not built upon again.
+func (m *freebsdTree) compare(key string, img runners.Image, p freebsd.Product, log io.Writer) error {
+	was, known := m.recall(key)
+	if img.Incremental || !known || !was.Incremental || was.ID == img.ID {
+		return nil
+	}
+	gone, err := m.src.Distrust(p)
+	if err != nil {
+		return &runners.InfraError{Op: "drop objects that were wrong", Err: err}
+	}
+	fmt.Fprintf(log, "warning: an incremental build of the same tree made %s, this one %s; its objects are not used again (removed: %t)\n", was.ID, img.ID, gone)
+	return nil
 }
 
 // image lays out a disk of what was compiled and stores it.

@@ -210,6 +210,23 @@ func TestBuildIncremental(t *testing.T) {
 	}
 }
 
+// Objects that a clean build proved wrong are not built upon again.
+func TestDistrust(t *testing.T) {
+	r := newRig(t)
+	r.must("first", recipe("GENERIC"), false, everything...)
+	p, _, err := r.build(t.Context(), recipe("GENERIC"), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if gone, err := r.b.Distrust(p); err != nil || !gone {
+		t.Fatalf("gone: %t, %v", gone, err)
+	}
+	r.must("after that", recipe("GENERIC"), false, everything...)
+	if gone, err := r.b.Distrust(Product{}); err != nil || gone {
+		t.Errorf("objects of nothing: gone %t, %v", gone, err)
+	}
+}
+
 func TestBuildFailures(t *testing.T) {
 	r := newRig(t)
 	generic := recipe("GENERIC")

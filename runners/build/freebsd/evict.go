@@ -126,6 +126,16 @@ func (b *Builder) Trim(before time.Time, dry bool) (gone []string, size int64, e
 	return gone, size, nil
 }
 
+// Distrust removes the objects that incremental builds of a product's inputs go on
+// from, because they led to other files than a clean build, and says whether they
+// were free to go.
+func (b *Builder) Distrust(p Product) (gone bool, err error) {
+	if p.key == "" {
+		return false, nil
+	}
+	return aged{dir: filepath.Join(b.cfg.Cache, p.key[:16])}.drop(false)
+}
+
 // drop removes a folder unless it is in use, and says whether it was free to go.
 func (a aged) drop(dry bool) (gone bool, err error) {
 	lock, err := tryLock(a.dir, false)

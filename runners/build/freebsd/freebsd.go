@@ -84,6 +84,7 @@ type Product struct {
 	Inputs      string // digest of all that decides the files
 	Had         bool   // Options.Have said so: there are no files
 	Incremental bool   // objects of an earlier build were used
+	key         string // of the objects that an incremental build of these inputs uses
 
 	Kernel  string   // for booting: with symbols, without debugging information
 	Debug   string   // the kernel's debugging information; empty: the configuration wants none
@@ -169,7 +170,7 @@ func (b *Builder) build(ctx context.Context, r runners.Recipe, src string, o Opt
 	}
 	incremental := len(f.files) > 0
 	p, err = m.make(ctx, f, log)
-	p.Inputs, p.Incremental = id, incremental
+	p.Inputs, p.Incremental, p.key = id, incremental, m.key()
 	if bad, ok := errors.AsType[*runners.BuildError](err); ok {
 		bad.Incremental = incremental
 	}
