@@ -27,7 +27,7 @@ func spec(m pipeline.Machine, commit, dir string, console runners.Console, boot 
 		Dir: dir, ConsoleLog: console, BootTimeout: boot,
 	}
 	for _, n := range m.NICs {
-		s.NICs = append(s.NICs, runners.NIC{Model: n.Model, Link: n.Link})
+		s.NICs = append(s.NICs, runners.NIC(n))
 	}
 	return s
 }

@@ -97,11 +97,19 @@ type Spec struct {
 	Commit string
 }
 
-// NIC is how a machine is attached: a device model and a link.
+// NIC is how a machine is attached: a device model and a link. Zero fields stand
+// for what the model has by default. runners/nic knows what can be combined.
 type NIC struct {
-	Model string // "virtio-net", "e1000", "e1000e", "vmxnet3", …
-	Link  string // "user"; "wire", "tap" and "vfio" come with runners/nic
-	MAC   string // empty: chosen from the machine's place in the list
+	Model    string // "virtio-net", "e1000", "e1000e", "vmxnet3", …; for link vfio a PCI address of the host
+	Link     string // "wire", "user", "tap" or "vfio"
+	MAC      string // empty: chosen from the machine's place in the list
+	Queues   int    // pairs of queues; 0: one
+	MTU      int    // bytes; 0: 1500
+	TSO      string // "on" or "off": segmentation on sending
+	LRO      string // "on" or "off": merging on receiving
+	Checksum string // "on" or "off": checksums by the device
+	Bridge   string // link tap: a bridge of the host; empty: a private network namespace
+	Port     string // link vfio: the host's interface at the other end of the cable
 }
 
 // Console takes what the kernel says and finds crashes in it.

@@ -154,7 +154,7 @@ func RunDocument(r orchestrator.Run, results []suites.Result, crashes []orchestr
 	if m := r.Job.Def; m != nil {
 		d.Spec = &api.Machine{SMP: m.SMP, Memory: m.Memory, Accel: m.Accel, Control: m.Control, NICs: []api.NIC{}}
 		for _, n := range m.NICs {
-			d.Spec.NICs = append(d.Spec.NICs, api.NIC{Model: n.Model, Link: n.Link})
+			d.Spec.NICs = append(d.Spec.NICs, api.NIC(n))
 		}
 	}
 	for _, res := range results {

@@ -95,7 +95,7 @@ func (b *workbench) again(j orchestrator.Job, only string) string {
 func nicSpec(nics []pipeline.NIC) string {
 	var out []string
 	for _, n := range nics {
-		out = append(out, n.Model+"@"+n.Link)
+		out = append(out, n.String())
 	}
 	return strings.Join(out, ",")
 }

@@ -86,7 +86,7 @@ func (a *app) jobOf(file *pipeline.File, was api.Run) (j orchestrator.Job, err e
 	}
 	m := pipeline.Machine{Name: was.Machine, SMP: was.Spec.SMP, Memory: was.Spec.Memory, Accel: was.Spec.Accel, Control: was.Spec.Control}
 	for _, n := range was.Spec.NICs {
-		m.NICs = append(m.NICs, pipeline.NIC{Model: n.Model, Link: n.Link})
+		m.NICs = append(m.NICs, pipeline.NIC(n))
 	}
 	j.Def = &m
 	return j, nil

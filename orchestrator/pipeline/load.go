@@ -23,6 +23,9 @@ type Known struct {
 	Requires  map[string][]string
 	NICModels []string
 	NICLinks  []string
+	// CheckNIC says what else is wrong with a NIC whose model, link and options are
+	// known. Nil: nothing.
+	CheckNIC func(NIC) error
 }
 
 // Load reads and checks the file at path. It returns an *Error when the content

@@ -57,7 +57,7 @@ func TestShippedFile(t *testing.T) {
 	if diff := cmp.Diff(wantTarget, f.Targets["demo-linux"]); diff != "" {
 		t.Errorf("demo-linux (-want +got):\n%s", diff)
 	}
-	wantMachine := Machine{Name: "small", SMP: 2, Memory: 512, Accel: "auto", Control: "virtio", NICs: []NIC{{"virtio-net", "user"}}}
+	wantMachine := Machine{Name: "small", SMP: 2, Memory: 512, Accel: "auto", Control: "virtio", NICs: []NIC{{Model: "virtio-net", Link: "user"}}}
 	if diff := cmp.Diff(wantMachine, f.Machines["small"]); diff != "" {
 		t.Errorf("small (-want +got):\n%s", diff)
 	}

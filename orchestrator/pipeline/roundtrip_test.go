@@ -59,7 +59,7 @@ func drawFile(t *rapid.T) *File {
 			Name: name, SMP: rapid.IntRange(2, 64).Draw(t, "smp"), Memory: rapid.IntRange(128, 64<<10).Draw(t, "memory"),
 			Accel:   rapid.SampledFrom([]string{"auto", "kvm"}).Draw(t, "accel"),
 			Control: rapid.SampledFrom([]string{"virtio", "serial"}).Draw(t, "control"),
-			NICs:    []NIC{{rapid.SampledFrom([]string{"virtio-net", "vmxnet3"}).Draw(t, "model"), rapid.SampledFrom(rig.NICLinks).Draw(t, "link")}},
+			NICs:    []NIC{drawNIC(t)},
 		}
 	}
 	layers := rapid.SliceOfNDistinct(rapid.SampledFrom([]suites.Layer{suites.Smoke, suites.Stress, suites.Soak}), 1, 3, rapid.ID[suites.Layer]).Draw(t, "layers")
@@ -114,7 +114,7 @@ func render(f *File) map[string]any {
 		if m.Memory%1024 == 0 {
 			memory = fmt.Sprintf("%dG", m.Memory/1024)
 		}
-		machines[name] = map[string]any{"smp": m.SMP, "memory": memory, "accel": m.Accel, "control": m.Control, "nics": []string{m.NICs[0].Model + "@" + m.NICs[0].Link}}
+		machines[name] = map[string]any{"smp": m.SMP, "memory": memory, "accel": m.Accel, "control": m.Control, "nics": []string{m.NICs[0].String()}}
 	}
 	for l, v := range f.Layers {
 		layers[l.String()] = map[string]any{"suites": v.Suites, "timeout": v.Timeout.String(), "repeat": v.Repeat}
@@ -131,5 +131,17 @@ func render(f *File) map[string]any {
 	return map[string]any{
 		"upstreams": upstreams, "targets": targets, "machines": machines, "layers": layers,
 		"matrix": matrix, "schedules": schedules, "notify": notify,
+	}
+}
+
+// drawNIC draws a NIC, with options as its link has them.
+func drawNIC(t *rapid.T) NIC {
+	switches := rapid.SampledFrom([]string{"", "on", "off"})
+	return NIC{
+		Model: rapid.SampledFrom([]string{"virtio-net", "vmxnet3"}).Draw(t, "model"), Link: rapid.SampledFrom(rig.NICLinks).Draw(t, "link"),
+		MAC:    rapid.SampledFrom([]string{"", "52:54:00:68:77:01"}).Draw(t, "mac"),
+		Queues: rapid.IntRange(0, 64).Draw(t, "queues"), MTU: rapid.IntRange(0, 65535).Draw(t, "mtu"),
+		TSO: switches.Draw(t, "tso"), LRO: switches.Draw(t, "lro"), Checksum: switches.Draw(t, "csum"),
+		Bridge: rapid.SampledFrom([]string{"", "br0"}).Draw(t, "bridge"), Port: rapid.SampledFrom([]string{"", "eth1"}).Draw(t, "port"),
 	}
 }

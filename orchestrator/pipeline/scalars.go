@@ -151,7 +151,7 @@ func splitArguments(s string) []string {
 	})
 }
 
-// nics reads a list of "model" and "model@link".
+// nics reads a list of "model[@link][,option=value]…".
 func (r *reader) nics(into *[]NIC) field {
 	return func(key string, n *yaml.Node) {
 		r.items(n, key, "model or model@link", func(item *yaml.Node) {

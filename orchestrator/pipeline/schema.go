@@ -84,10 +84,20 @@ type Machine struct {
 	NICs    []NIC  `json:"nics,omitempty"` // at most 8
 }
 
-// NIC is a device model on a link: "virtio-net" or "e1000@user".
+// NIC is a device model on a link: "virtio-net", "e1000@user" or
+// "virtio-net@tap,queues=4,mtu=9000". Options that are left out are zero. Its
+// fields are those of runners.NIC, to which it converts.
 type NIC struct {
-	Model string `json:"model"`
-	Link  string `json:"link"` // default "user"
+	Model    string `json:"model"`              // for link vfio the PCI address of a NIC of the host
+	Link     string `json:"link"`               // default "user"
+	MAC      string `json:"mac,omitempty"`      // option mac
+	Queues   int    `json:"queues,omitempty"`   // option queues, 1 to 64
+	MTU      int    `json:"mtu,omitempty"`      // option mtu, bytes
+	TSO      string `json:"tso,omitempty"`      // option tso, "on" or "off"
+	LRO      string `json:"lro,omitempty"`      // option lro, "on" or "off"
+	Checksum string `json:"checksum,omitempty"` // option csum, "on" or "off"
+	Bridge   string `json:"bridge,omitempty"`   // option bridge, link tap only
+	Port     string `json:"port,omitempty"`     // option port, link vfio only
 }
 
 // Layer says which suites run in a layer, for how long and how often.

@@ -170,8 +170,16 @@ type Machine struct {
 
 // NIC is how a machine is attached.
 type NIC struct {
-	Model string `json:"model"`
-	Link  string `json:"link"`
+	Model    string `json:"model"` // for link vfio the PCI address of a NIC of the host
+	Link     string `json:"link"`
+	MAC      string `json:"mac,omitempty"`
+	Queues   int    `json:"queues,omitempty"`
+	MTU      int    `json:"mtu,omitempty"`
+	TSO      string `json:"tso,omitempty"`
+	LRO      string `json:"lro,omitempty"`
+	Checksum string `json:"checksum,omitempty"`
+	Bridge   string `json:"bridge,omitempty"`
+	Port     string `json:"port,omitempty"`
 }
 
 // Result is what one case said. Case is "suite/case".
