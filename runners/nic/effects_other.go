@@ -36,8 +36,5 @@ type OpenedTap struct {
 // OpenTap needs Linux.
 func (System) OpenTap(NIC) (*OpenedTap, error) { return nil, errLinux }
 
-// Release closes what was handed to QEMU.
-func (*OpenedTap) Release() error { return nil }
-
 // Close ends the tap.
 func (*OpenedTap) Close() error { return nil }

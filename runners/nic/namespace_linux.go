@@ -35,9 +35,9 @@ func newNamespace() (*namespace, error) {
 	return &namespace{f}, nil
 }
 
-// currentNamespace is that of this process.
+// currentNamespace is that of this process, and of every thread but those above.
 func currentNamespace() (*namespace, error) {
-	f, err := os.Open("/proc/self/ns/net")
+	f, err := os.Open(threadNamespace)
 	if err != nil {
 		return nil, err
 	}
@@ -57,12 +57,18 @@ func (n *namespace) do(f func() error) error {
 func (n *namespace) Close() error { return n.file.Close() }
 
 // onOwnThread calls f on a thread that ends with it, so that no other goroutine
-// finds itself in another namespace.
+// finds itself in another namespace. The main thread cannot end, and would hold
+// the namespace until the process does, so it is never the one.
 func onOwnThread(f func() error) error {
 	done := make(chan error, 1)
 	go func() {
-		runtime.LockOSThread() // and never unlocked
-		done <- f()
+		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() {
+			done <- onOwnThread(f) // on another one, since this is taken
+			runtime.UnlockOSThread()
+			return
+		}
+		done <- f() // never unlocked: the thread ends here
 	}()
 	return <-done
 }

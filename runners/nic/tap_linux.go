@@ -13,9 +13,10 @@ import (
 // somebody holds one of its descriptors, so none is left however this process and
 // QEMU end.
 type OpenedTap struct {
-	Name   string
-	Queues []*os.File // for QEMU, one per pair of queues
-	Vhost  []*os.File // one for each queue; empty: the kernel offers none
+	Name string
+	// Queues are for QEMU, one per pair of queues, and Vhost is one for each; empty:
+	// the kernel offers none. Close closes what nobody took out of the lists.
+	Queues, Vhost []*os.File
 	// Far is the harness's end, of a tap in a private namespace. Nil: the other end
 	// is the bridge's.
 	Far Frames
@@ -83,13 +84,14 @@ func (t *OpenedTap) open(s System, n NIC) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w: modprobe tun, and run with CAP_NET_ADMIN", s.dev("net", "tun"), err)
 		}
-		t.Queues = append(t.Queues, os.NewFile(uintptr(fd), "tap"))
 		r, err := unix.NewIfreq(t.Name)
-		if err != nil {
-			return err
+		if err == nil {
+			r.SetUint16(flags)
+			err = unix.IoctlIfreq(fd, unix.TUNSETIFF, r)
 		}
-		r.SetUint16(flags)
-		if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, r); err != nil {
+		// Only now: what is no tap yet cannot be waited for.
+		t.Queues = append(t.Queues, os.NewFile(uintptr(fd), "tap"))
+		if err != nil {
 			return fmt.Errorf("make one: %w: run with CAP_NET_ADMIN", err)
 		}
 		t.Name = r.Name()
@@ -112,20 +114,13 @@ func (t *OpenedTap) openVhost(s System) error {
 	return nil
 }
 
-// Release closes what was handed to QEMU, once QEMU has it: the tap then ends with
-// QEMU.
-func (t *OpenedTap) Release() error {
+// Close ends the tap. Nothing of it is left once QEMU is gone.
+func (t *OpenedTap) Close() error {
 	var errs []error
 	for _, f := range append(t.Queues, t.Vhost...) {
 		errs = append(errs, f.Close())
 	}
 	t.Queues, t.Vhost = nil, nil
-	return errors.Join(errs...)
-}
-
-// Close ends the tap. Nothing of it is left once QEMU is gone.
-func (t *OpenedTap) Close() error {
-	errs := []error{t.Release()}
 	if t.Far != nil {
 		errs = append(errs, t.Far.Close())
 		t.Far = nil

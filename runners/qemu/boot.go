@@ -78,6 +78,10 @@ func (r *Runner) options(ctx context.Context, b *runners.Bootable, s runners.Spe
 	if o.Binary, err = r.binary(); err != nil {
 		return Options{}, err
 	}
+	if err := r.checkNICs(ctx, s.NICs); err != nil {
+		return Options{}, err
+	}
+	o.Passthrough = r.passthrough
 	if o.fromDisk() {
 		if o.Firmware, err = findFirmware(o.Binary, firmwares); err != nil {
 			return Options{}, err

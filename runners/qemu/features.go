@@ -2,11 +2,11 @@ package qemu
 
 import (
 	"fmt"
-	"net"
 	"strconv"
 	"strings"
 
 	"github.com/headwatch/headwatch/runners"
+	nics "github.com/headwatch/headwatch/runners/nic"
 )
 
 // feature is one thing that a machine has. It renders its own arguments.
@@ -148,40 +148,25 @@ func (entropy) args() []string {
 type nic struct {
 	index int
 	spec  runners.NIC
+	ends  []nics.Ends // of all NICs; empty: a person has none
 }
 
 func (n nic) args() []string {
-	id := fmt.Sprintf("net%d", n.index)
-	mac := n.spec.MAC
-	if mac == "" {
-		mac = fmt.Sprintf("52:54:00:68:77:%02x", n.index)
+	var ends nics.Ends
+	if n.index < len(n.ends) {
+		ends = n.ends[n.index]
 	}
-	return []string{
-		// restrict: the guest is hostile, and must not reach what listens on the host.
-		"-netdev", "user,restrict=on,id=" + id,
-		"-device", fmt.Sprintf("%s,netdev=%s,mac=%s,romfile=", deviceName(n.spec.Model), id, mac),
-	}
+	return nics.NIC(n.spec).Args(n.index, ends)
 }
 
 func (n nic) check() error {
-	if n.spec.Model == "" || strings.Trim(n.spec.Model, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
-		return fmt.Errorf("nic %d: model %q: want a name such as virtio-net or e1000e", n.index, n.spec.Model)
+	if n.spec.Link == nics.Wire {
+		return fmt.Errorf("nic %d: link wire: this runner knows only user, tap and vfio", n.index)
 	}
-	if n.spec.Link != "user" {
-		return fmt.Errorf("nic %d: link %q: this runner knows only user", n.index, n.spec.Link)
-	}
-	if _, err := net.ParseMAC(n.spec.MAC); n.spec.MAC != "" && err != nil {
+	if err := nics.NIC(n.spec).Check(); err != nil {
 		return fmt.Errorf("nic %d: %w", n.index, err)
 	}
 	return nil
-}
-
-// deviceName is what QEMU calls a device model.
-func deviceName(model string) string {
-	if model == "virtio-net" {
-		return "virtio-net-pci"
-	}
-	return model
 }
 
 // board is what the machine says of itself: system information of the SMBIOS

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	nics "github.com/headwatch/headwatch/runners/nic"
 )
 
 // handover is what QEMU gets as open descriptors, because it may not be able to
@@ -23,6 +25,7 @@ type handover struct {
 type descriptors struct {
 	monitor, console, control int
 	disks                     []int
+	ends                      []nics.Ends // by NIC
 }
 
 // add hands f over and returns its number in QEMU.

@@ -31,6 +31,9 @@ type Options struct {
 	Person bool
 	Commit string // upstream commit, for the SMBIOS; empty: none
 	Extra  []string
+	// Passthrough is a folder for the journals of passed-through NICs; empty: they
+	// are refused.
+	Passthrough string
 
 	handed descriptors // for the QEMU that this process starts; people's finds all by name
 }
@@ -87,7 +90,7 @@ func (o Options) features() []feature {
 		fs = append(fs, d)
 	}
 	for i, n := range o.NICs {
-		fs = append(fs, nic{i, n})
+		fs = append(fs, nic{i, n, o.handed.ends})
 	}
 	if o.Commit != "" {
 		fs = append(fs, board{o.Commit})
@@ -113,7 +116,7 @@ func optionsFor(b runners.Bootable, s runners.Spec) (Options, error) {
 		return Options{}, fmt.Errorf("control channel %q: want virtio or serial", s.Control)
 	}
 	for i, n := range s.NICs {
-		if err := (nic{i, n}).check(); err != nil {
+		if err := (nic{index: i, spec: n}).check(); err != nil {
 			return Options{}, err
 		}
 	}

@@ -24,13 +24,17 @@ const DefaultBinary = "qemu-system-x86_64"
 type Config struct {
 	Binary string       // name or path; empty: DefaultBinary
 	Log    *slog.Logger // nil: nothing is logged
+	// Passthrough is a folder for the journals of NICs that are passed through; see
+	// runners/nic. Empty: link vfio is refused.
+	Passthrough string
 }
 
 // Runner boots images in QEMU. It implements runners.Runner and is safe for
 // concurrent use.
 type Runner struct {
-	name   string
-	logger *slog.Logger
+	name        string
+	logger      *slog.Logger
+	passthrough string
 
 	probing sync.Mutex // held while probing
 	accel   string     // what the probe found; empty: not probed yet
@@ -47,7 +51,7 @@ func New(c Config) *Runner {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Runner{name: c.Binary, logger: c.Log}
+	return &Runner{name: c.Binary, logger: c.Log, passthrough: c.Passthrough}
 }
 
 // binary finds QEMU; without one the error is a *runners.InfraError.

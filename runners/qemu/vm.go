@@ -39,6 +39,7 @@ type vm struct {
 	kernel  string // path of the kernel, as people know it; empty: on the disk
 
 	handed   handover
+	links    links
 	console  net.Conn
 	ear      *ear
 	reading  sync.WaitGroup // until the console has said its last
@@ -57,7 +58,7 @@ func startVM(ctx context.Context, o Options, dir string, log runners.Console, lo
 		return nil, err
 	}
 	v := &vm{
-		folder: f, log: log, phases: newPhaseLog(), stalls: &stalls{log: logger}, kernel: o.Kernel, hold: o.fromDisk() && o.Serial,
+		folder: f, log: log, phases: newPhaseLog(), stalls: &stalls{log: logger}, links: links{log: logger}, kernel: o.Kernel, hold: o.fromDisk() && o.Serial,
 		stopped: make(chan struct{}), done: make(chan struct{}),
 	}
 	if err := v.start(ctx, o, io.MultiWriter(log, v.phases)); err != nil {
@@ -84,6 +85,9 @@ func (v *vm) start(ctx context.Context, o Options, said io.Writer) error {
 	}
 	if err := v.connect(&o); err != nil {
 		return &runners.InfraError{Op: "connect to qemu", Err: err}
+	}
+	if err := v.links.open(ctx, &o, &v.handed, user); err != nil {
+		return &runners.InfraError{Op: "attach the machine", Err: err}
 	}
 	if v.ear, err = newEar(v.console, said); err != nil {
 		return &runners.InfraError{Op: "connect to qemu", Err: err}
@@ -238,6 +242,7 @@ func (v *vm) discard() {
 	if v.console != nil {
 		v.console.Close()
 	}
+	v.links.close() // after QEMU's end
 	v.folder.Close()
 }
 
