@@ -10,6 +10,7 @@ import (
 // with. The zero value renders a command line for a person, who has none.
 type Ends struct {
 	Wire  int   // a connected stream socket
+	Loose bool  // link wire: nobody is at its other end
 	Tap   []int // one per pair of queues
 	Vhost []int // empty, or one per pair of queues
 }
@@ -25,6 +26,8 @@ func (n NIC) Args(index int, e Ends) []string {
 
 func (n NIC) netdev(id string, e Ends) string {
 	switch {
+	case n.Link == Wire && e.Loose:
+		return "hubport,hubid=" + strings.TrimPrefix(id, "net") + ",id=" + id
 	case n.Link == Wire && e.Wire != 0:
 		return fmt.Sprintf("stream,id=%s,addr.type=fd,addr.str=%d", id, e.Wire)
 	case n.Link == Wire:

@@ -142,7 +142,7 @@ func ethtool(name string, command, data uint32) (uint32, error) {
 		r := ethtoolRequest{data: unsafe.Pointer(&v)}
 		copy(r.name[:unix.IFNAMSIZ-1], name)
 		if _, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCETHTOOL, uintptr(unsafe.Pointer(&r))); e != 0 {
-			return fmt.Errorf("offloads of %s: %w", name, e)
+			return fmt.Errorf("ethtool of %s: %w", name, e)
 		}
 		return nil
 	})

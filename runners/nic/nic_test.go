@@ -84,6 +84,7 @@ func TestArgs(t *testing.T) {
 	}{
 		{NIC{Model: "virtio-net", Link: "user"}, Ends{}, "-netdev user,restrict=on,id=net1 -device virtio-net-pci,netdev=net1,mac=52:54:00:68:77:01,romfile="},
 		{NIC{Model: "e1000e", Link: "wire", MAC: "52:54:00:00:00:09", TSO: "off"}, Ends{Wire: 5}, "-netdev stream,id=net1,addr.type=fd,addr.str=5 -device e1000e,netdev=net1,mac=52:54:00:00:00:09,romfile="},
+		{NIC{Model: "e1000", Link: "wire"}, Ends{Loose: true}, "-netdev hubport,hubid=1,id=net1 -device e1000,netdev=net1,mac=52:54:00:68:77:01,romfile="},
 		{NIC{Model: "igb", Link: "wire"}, Ends{}, "-netdev stream,id=net1,server=on,addr.type=unix,addr.path=net1.sock -device igb,netdev=net1,mac=52:54:00:68:77:01,romfile="},
 		{
 			NIC{Model: "virtio-net", Link: "tap", Queues: 2, MTU: 9000, TSO: "off", LRO: "on"}, Ends{Tap: []int{5, 6}, Vhost: []int{7, 8}},

@@ -138,8 +138,9 @@ func (s System) checkPort(name string) error {
 // Carrier says whether the other end of the cable is there.
 func (p *Port) Carrier() (up bool, err error) {
 	err = p.away.do(func() error {
-		flags, err := interfaceFlags(p.name)
-		up = flags&unix.IFF_RUNNING != 0
+		// The interface's flags lag behind the cable.
+		link, err := ethtool(p.name, unix.ETHTOOL_GLINK, 0)
+		up = link != 0
 		return err
 	})
 	return up, err
