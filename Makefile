@@ -8,7 +8,7 @@ AGENTS   := $(foreach p,linux-amd64 linux-arm64 freebsd-amd64 freebsd-arm64,runn
 AGENTSRC := $(shell find cmd/headwatch-agent runners/guest suites -name '*.go' ! -name '*_test.go') go.mod go.sum
 FUZZTIME ?= 10s
 
-.PHONY: help run test test-race test-long setup setup-freebsd agents build lint bench fuzz cover install clean
+.PHONY: help run test test-race test-long test-vfio setup setup-freebsd agents build lint bench fuzz cover install clean
 .DEFAULT_GOAL := build
 
 help: ## this list
@@ -26,6 +26,9 @@ test-race: setup agents ## the same under the race detector
 
 test-long: setup agents ## the long forms of the tests too
 	@HEADWATCH_LONG=1 $(GO) run ./.ci/testreport -timeout 80m ./...
+
+test-vfio: setup ## pass a NIC through in a guest that has an IOMMU: a minute
+	@HEADWATCH_VFIO=1 $(GO) run ./.ci/testreport -timeout 10m -run 'TestPassthrough' ./runners/nic/
 
 setup: ## install what this machine lacks, by its package manager
 	@.ci/setup

@@ -19,7 +19,7 @@ import (
 // stateEntries is everything that may lie in a state directory.
 var stateEntries = []string{
 	"lock", "headwatch.db", "headwatch.db-wal", "headwatch.db-shm", "queue", "images", "mirrors",
-	"logs", "consoles", "work", "scratch", "cache", "pipelines.yaml", demoUpstream,
+	"logs", "consoles", "work", "scratch", "cache", "nics", "pipelines.yaml", demoUpstream,
 }
 
 // problem is one thing that is not as it should be in a state directory.
@@ -65,7 +65,7 @@ func (a *app) fsck(ctx context.Context, repair bool) error {
 	}
 	defer lock.release()
 	problems := []problem{}
-	for _, check := range []func(context.Context, string, bool) ([]problem, error){fsckDatabase, fsckKept, fsckImages, fsckFiles} {
+	for _, check := range []func(context.Context, string, bool) ([]problem, error){fsckDatabase, fsckKept, fsckImages, fsckNICs, fsckFiles} {
 		found, err := check(ctx, dir, repair)
 		if err != nil {
 			return rig(err)

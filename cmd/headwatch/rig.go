@@ -78,7 +78,8 @@ func (a *app) openRig(ctx context.Context, dir, command string, file *pipeline.F
 	if r.images, r.builder, err = openBuilder(dir, images.Open); err != nil {
 		return r, rig(err)
 	}
-	r.runner = qemu.New(qemu.Config{Log: log})
+	giveBackNICs(ctx, dir, log)
+	r.runner = qemu.New(qemu.Config{Log: log, Passthrough: nicsPath(dir)})
 	r.mirrors = &mirrors{dir: dir, file: file, log: log, open: map[string]*watch.Mirror{}}
 	if err := r.assemble(ctx); err != nil {
 		return r, rig(err)

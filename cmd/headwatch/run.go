@@ -42,7 +42,7 @@ source does not compile, 125 when nothing could be told.`,
 	f.StringVar(&o.machine, "machine", "", "`machine` of the pipeline (default: the only one)")
 	f.StringVar(&o.suite, "suite", "smoke", "`suite`, or suite/case")
 	f.StringVar(&o.layer, "layer", "smoke", "`layer` whose cases run")
-	f.StringVar(&o.nic, "nic", "", "`model@link`, or several with commas, instead of the machine's")
+	f.StringVar(&o.nic, "nic", "", "`model@link[,option=value]`, or several with commas, instead of the machine's; see headwatch nics")
 	o.sourceOptions.flags(f)
 	f.StringVar(&o.image, "image", "", "`id` of an image of the state directory")
 	f.IntVar(&o.repeat, "repeat", 1, "how `often`, each a cold boot")

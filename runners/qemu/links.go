@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/headwatch/headwatch/runners"
@@ -39,6 +40,16 @@ func (r *Runner) checkNICs(ctx context.Context, list []runners.NIC) error {
 		}
 	}
 	return nil
+}
+
+// Backends lists the kinds of network back end that this QEMU was built with.
+func (r *Runner) Backends(ctx context.Context) ([]string, error) {
+	out, err := r.ask(ctx, "-netdev", "help")
+	if err != nil {
+		return nil, err
+	}
+	_, list, _ := strings.Cut(out, ":\n") // after a heading
+	return strings.Fields(list), nil
 }
 
 // open makes what the NICs of o need and hands it over. Whatever it returns, close
