@@ -21,6 +21,9 @@ type Leftover struct {
 }
 
 func (l Leftover) String() string {
+	if len(l.Devices) == 0 {
+		return l.Path + ": no device was taken yet"
+	}
 	s := fmt.Sprintf("%s: IOMMU group %d (%s), taken %s", l.Path, l.Group, strings.Join(l.Devices, ", "), l.Taken.Format(time.RFC3339))
 	if l.Step != "" {
 		s += ", at: " + l.Step

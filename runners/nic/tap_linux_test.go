@@ -26,9 +26,11 @@ func testFrame(text string) []byte {
 	return append(f, make([]byte, max(0, 60-len(f)))...)
 }
 
-// hear waits for a frame of this test.
+// hear waits for a frame of this test, and not for ever.
 func hear(t *testing.T, f Frames) string {
 	t.Helper()
+	giveUp := time.AfterFunc(20*time.Second, func() { f.Close() })
+	defer giveUp.Stop()
 	buf := make([]byte, maxFrame)
 	for {
 		n, err := f.ReadFrame(buf)
@@ -140,27 +142,27 @@ func TestTapOnABridge(t *testing.T) {
 	}
 }
 
-// TestTapByQEMU has the real QEMU carry frames between a tap and a wire, both given
-// as descriptors, as a user without privileges: what a guest's device does with its
-// link, without a guest.
-func TestTapByQEMU(t *testing.T) {
-	needQEMU(t)
-	tap := needTap(t, NIC{Model: "virtio-net", Link: Tap})
+// tapToWire has the real QEMU carry frames between a tap and a wire, both given as
+// descriptors, as a user without privileges: what a guest's device does with its
+// link, without a guest. It returns the wire's end.
+func tapToWire(t *testing.T, tap *OpenedTap) net.Conn {
+	t.Helper()
 	ours, theirs, err := SocketPair()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ours.Close()
+	t.Cleanup(func() { ours.Close() })
 	file, err := theirs.(*net.UnixConn).File()
 	if err != nil {
 		t.Fatal(err)
 	}
 	theirs.Close()
+	defer file.Close()
 	netdevs := NIC{Model: "virtio-net", Link: Tap}.Args(0, Ends{Tap: []int{3}})[:2]
 	netdevs = append(netdevs, NIC{Model: "virtio-net", Link: Wire}.Args(1, Ends{Wire: 4})[:2]...)
 	argv := append([]string{"-nodefaults", "-machine", "none", "-display", "none"}, netdevs...)
 	argv = append(argv, "-netdev", "hubport,id=a,hubid=0,netdev=net0", "-netdev", "hubport,id=b,hubid=0,netdev=net1")
-	cmd := exec.CommandContext(t.Context(), qemuBinary, argv...)
+	cmd := exec.Command(qemuBinary, argv...)
 	cmd.ExtraFiles = []*os.File{tap.Queues[0], file}
 	cmd.Stderr = t.Output()
 	if os.Getuid() == 0 {
@@ -170,19 +172,51 @@ func TestTapByQEMU(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	file.Close()
-	defer func() { cmd.Process.Kill(); cmd.Wait() }()
-	wire := Stream(ours)
-	if err := wire.WriteFrame(testFrame("by the wire")); err != nil {
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	// QEMU connects its stream as it starts, and drops what the tap has for it
+	// before: only when a frame came through is it ready.
+	if err := Stream(ours).WriteFrame(testFrame("ready")); err != nil {
 		t.Fatal(err)
 	}
-	if got := hear(t, tap.Far); got != "by the wire" {
-		t.Errorf("the tap's far end hears %q", got)
+	if got := hear(t, tap.Far); got != "ready" {
+		t.Errorf("heard %q", got)
 	}
-	if err := tap.Far.WriteFrame(testFrame("by the tap")); err != nil {
-		t.Fatal(err)
+	return ours
+}
+
+func TestTapByQEMU(t *testing.T) {
+	needQEMU(t)
+	tap := needTap(t, NIC{Model: "virtio-net", Link: Tap})
+	exchange(t, tap.Far, Stream(tapToWire(t, tap)))
+}
+
+// TestTwoMachinesByQEMU joins the wires of two QEMUs.
+func TestTwoMachinesByQEMU(t *testing.T) {
+	needQEMU(t)
+	one := needTap(t, NIC{Model: "virtio-net", Link: Tap})
+	two := needTap(t, NIC{Model: "virtio-net", Link: Tap})
+	c := Join(Stream(tapToWire(t, one)), Stream(tapToWire(t, two)), Limits{})
+	exchange(t, one.Far, two.Far)
+	if err := c.Close(); err != nil {
+		t.Error(err)
 	}
-	if got := hear(t, wire); got != "by the tap" {
-		t.Errorf("the wire hears %q", got)
+	for side := range 2 {
+		if n := c.Counters(side); n.Frames == 0 || n.Dropped != 0 {
+			t.Errorf("side %d: %+v", side, n)
+		}
+	}
+}
+
+// exchange sends a frame each way.
+func exchange(t *testing.T, a, b Frames) {
+	t.Helper()
+	for i, way := range []struct{ from, to Frames }{{a, b}, {b, a}} {
+		want := fmt.Sprintf("the frame of way %d", i)
+		if err := way.from.WriteFrame(testFrame(want)); err != nil {
+			t.Fatal(err)
+		}
+		if got := hear(t, way.to); got != want {
+			t.Errorf("heard %q, want %q", got, want)
+		}
 	}
 }

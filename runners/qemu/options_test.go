@@ -79,11 +79,11 @@ func TestBadRequests(t *testing.T) {
 		"0 virtual CPUs":              func(_ *runners.Bootable, s *runners.Spec) { s.SMP = 0 },
 		"memory of 0 MiB":             func(_ *runners.Bootable, s *runners.Spec) { s.Memory = 0 },
 		`control channel "telepathy"`: func(_ *runners.Bootable, s *runners.Spec) { s.Control = "telepathy" },
-		`nic 0: link "wire"`:          func(_ *runners.Bootable, s *runners.Spec) { s.NICs = []runners.NIC{{Model: "e1000", Link: "wire"}} },
+		"nic 0: link wire":            func(_ *runners.Bootable, s *runners.Spec) { s.NICs = []runners.NIC{{Model: "e1000", Link: "wire"}} },
 		`nic 0: model "e1000,addr=3"`: func(_ *runners.Bootable, s *runners.Spec) {
 			s.NICs = []runners.NIC{{Model: "e1000,addr=3", Link: "user"}}
 		},
-		"nic 0: address x: invalid": func(_ *runners.Bootable, s *runners.Spec) {
+		"nic 0: mac=x: want the address of one station": func(_ *runners.Bootable, s *runners.Spec) {
 			s.NICs = []runners.NIC{{Model: "e1000", Link: "user", MAC: "x"}}
 		},
 	} {
