@@ -120,17 +120,6 @@ type Console interface {
 	Tail(n int) string
 }
 
-// Crash is a panic, trap, hang or lock-order report found on the console.
-type Crash struct {
-	Title     string // one line, made of the report's own words
-	Signature string // hex digest of the title and top frames, stable across boots
-	Text      string // the report as printed
-	Fatal     bool   // the kernel cannot go on; false for warnings
-	// Stall says that the report is about time alone: something did not run for so
-	// long. A host that gives the machine no CPU makes a sound kernel say so.
-	Stall bool
-}
-
 // Runner boots images.
 type Runner interface {
 	// Boot starts a machine and returns when its agent has answered. It returns a

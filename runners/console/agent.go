@@ -7,10 +7,9 @@ var goroutine = re(`^goroutine \d+ .*\[.*\]:$`)
 // when none did. Such a death is the agent's fault, not the kernel's, even when
 // the kernel panics because the program was its init.
 func AgentDeath(text string) string {
-	s := newScanner()
-	s.write([]byte(text + "\n"))
-	s.close()
-	return s.agentDeath
+	s := NewScanner()
+	s.Write([]byte(text + "\n"))
+	return s.ended().agentDeath
 }
 
 // AgentEnd tells how the agent ended according to text, in the words of the

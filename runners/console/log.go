@@ -5,6 +5,7 @@
 package console
 
 import (
+	"bytes"
 	"sync"
 	"time"
 
@@ -58,10 +59,11 @@ type Log struct {
 	first    int
 	headCost int
 	tailCost int
-	headFull bool // everything from here on goes to the tail
-	cur      Line // the line under way
+	headFull bool   // everything from here on goes to the tail
+	cur      Line   // the line under way
+	room     []byte // for the texts of further lines
 	total    int64
-	scan     *scanner
+	scan     *Scanner
 	changed  chan struct{} // closed and replaced when something was written
 	waiting  int           // readers that wait on changed
 	closed   bool
@@ -81,7 +83,7 @@ func New(o Options) *Log {
 		start := time.Now()
 		o.Since = func() time.Duration { return time.Since(start) }
 	}
-	return &Log{headMax: o.Head, tailMax: o.Tail, since: o.Since, scan: newScanner(), changed: make(chan struct{})}
+	return &Log{headMax: o.Head, tailMax: o.Tail, since: o.Since, scan: NewScanner(), changed: make(chan struct{})}
 }
 
 // Write adds what the guest said. It takes everything and returns no error.
@@ -89,30 +91,54 @@ func (l *Log) Write(p []byte) (int, error) {
 	now := l.since()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, b := range p {
-		if len(l.cur.Text) == 0 {
-			l.cur.Offset, l.cur.At = l.total, now
-		}
-		l.total++
-		if b == '\n' {
-			l.cur.Ended = true
-			l.keep()
-			continue
-		}
-		l.cur.Text = append(l.cur.Text, b)
-		if len(l.cur.Text) == maxLine {
-			l.keep()
-		}
+	for rest := p; len(rest) > 0; {
+		rest = rest[l.take(rest, now):]
 	}
-	l.scan.write(p)
+	l.scan.Write(p)
 	l.wake()
 	return len(p), nil
+}
+
+// take adds to the line under way, as far as its end or p's, and returns how many
+// bytes it took.
+func (l *Log) take(p []byte, now time.Duration) int {
+	if len(l.cur.Text) == 0 {
+		l.cur.Offset, l.cur.At = l.total, now
+	}
+	n := min(len(p), maxLine-len(l.cur.Text))
+	if i := bytes.IndexByte(p[:n], '\n'); i >= 0 {
+		n, l.cur.Ended = i, true
+	}
+	l.cur.Text = append(l.cur.Text, p[:n]...)
+	if l.cur.Ended {
+		n++
+	}
+	l.total += int64(n)
+	if l.cur.Ended || len(l.cur.Text) == maxLine {
+		l.keep()
+	}
+	return n
+}
+
+// slab is how much memory is taken at once for the texts of lines. The lines of
+// one are dropped together, or nearly so.
+const slab = 64 << 10
+
+// own copies a line's text.
+func (l *Log) own(text []byte) []byte {
+	if len(l.room) < len(text) {
+		l.room = make([]byte, slab)
+	}
+	kept := l.room[:len(text):len(text)]
+	l.room = l.room[len(text):]
+	copy(kept, text)
+	return kept
 }
 
 // keep moves the line under way to the head or the tail.
 func (l *Log) keep() {
 	line := l.cur
-	line.Text = append([]byte(nil), line.Text...)
+	line.Text = l.own(line.Text)
 	l.cur = Line{Text: l.cur.Text[:0]}
 	cost := len(line.Text) + lineCost
 	if !l.headFull && l.headCost+cost <= l.headMax {
@@ -158,14 +184,36 @@ func (l *Log) Close() error {
 func (l *Log) Crashes() []runners.Crash {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.scan.crashes()
+	return l.scan.Crashes()
+}
+
+// Findings lists what else the console says that is worth knowing, in order.
+func (l *Log) Findings() []Finding {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.scan.Findings()
+}
+
+// Banners is how many times a kernel began to speak; more than one means that the
+// machine was reset.
+func (l *Log) Banners() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.scan.Banners()
+}
+
+// Arriving says whether a report has begun and is not over; see Scanner.Arriving.
+func (l *Log) Arriving() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.scan.Arriving()
 }
 
 // Phase says how far the boot came.
 func (l *Log) Phase() Phase {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.scan.phases.Last()
+	return l.scan.Phase()
 }
 
 // Tail returns the last n bytes said, fewer when the log does not reach back so

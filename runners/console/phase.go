@@ -1,6 +1,9 @@
 package console
 
-import "strings"
+import (
+	"strings"
+	"sync"
+)
 
 // Phase says how far a boot came. The zero value is invalid.
 type Phase int
@@ -28,13 +31,13 @@ var phaseMarks = []struct {
 }{
 	{Firmware, []string{"SeaBIOS (", "UEFI firmware", "BdsDxe:", "Booting from Hard Disk", "Booting from ROM"}},
 	{Loader, []string{"FreeBSD EFI boot block", "FreeBSD/x86 boot", "FreeBSD/amd64 EFI loader", "Loading /boot/", "Loading kernel...",
-		"Booting [/boot/", "EFI stub:", "Probing EDD", "Decompressing Linux", "GRUB"}},
+		"Booting [/boot/", "EFI stub:", "Probing EDD", "Decompressing Linux", "GNU GRUB", "GRUB loading"}},
 	{Kernel, []string{"Linux version ", "---<<BOOT>>---", "The FreeBSD Project."}},
 	{MountRoot, []string{"Trying to mount root from", "VFS: Cannot open root device", "Waiting for root device"}},
 	{Init, []string{"as init process", "start_init: trying", "init: not found"}},
 	{Login, []string{"login: "}},
 	{Prompt, []string{"mountroot>"}},
-	{Debugger, []string{"db> ", "db:0:"}},
+	{Debugger, []string{"db:0:kdb"}}, // and "db> ", which is too short for the filter
 }
 
 var phaseTitles = map[Phase]string{
@@ -62,15 +65,24 @@ func (p Phase) Title() string {
 // safe for concurrent use.
 type Phases struct {
 	reached Phase
-	lines   splitter
+	lines   lines
 }
+
+// marks finds the words of phaseMarks.
+var marks = sync.OnceValue(func() *filter { return newFilter(literals()) })
 
 // Write takes more of the console; it never fails.
 func (p *Phases) Write(b []byte) (int, error) {
-	p.lines.write(b, p.see)
+	p.lines.write(b, marks(), p)
 	return len(b), nil
 }
 
+// eager: until something was said every line counts.
+func (p *Phases) eager() bool { return p.reached == 0 }
+
+func (p *Phases) line(raw []byte, _ int64) { p.see(clean(string(raw))) }
+
+// see takes a line that clean has made fit.
 func (p *Phases) see(line string) {
 	if ph := phaseOf(line); ph > p.reached && ph < Prompt {
 		p.reached = ph
@@ -78,27 +90,31 @@ func (p *Phases) see(line string) {
 }
 
 // Last returns the last phase reached.
-func (p *Phases) Last() Phase {
-	last := phaseOf(p.lines.pending())
+func (p *Phases) Last() Phase { return p.last(p.lines.buf) }
+
+// last returns the phase with what is said of the line under way.
+func (p *Phases) last(pending []byte) Phase {
+	last := phaseOf(clean(string(pending)))
 	if last >= Prompt {
 		return last
 	}
 	return max(p.reached, last, NoOutput)
 }
 
-// phaseOf tells which phase a line belongs to, zero for an empty line.
+// phaseOf tells which phase a line that clean has made fit belongs to, zero for an
+// empty line.
 func phaseOf(line string) Phase {
-	line = clean(line)
 	if strings.TrimSpace(line) == "" {
 		return 0
 	}
 	found := Unrecognized
 	for _, m := range phaseMarks {
-		for _, w := range m.words {
-			if strings.Contains(line, w) {
-				found = m.phase
-			}
+		if containsAny(line, m.words) {
+			found = m.phase
 		}
+	}
+	if strings.HasPrefix(line, "db> ") {
+		return Debugger
 	}
 	return found
 }

@@ -2,260 +2,215 @@ package console
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/headwatch/headwatch/runners"
 )
 
 const (
-	maxCrashes     = 64       // different crashes kept per log
-	maxReportBytes = 64 << 10 // text kept of one report
-	maxReportLines = 600
-	// maxUntraced is how many lines a warning may have before its backtrace.
-	maxUntraced = 100
-	// consequence is within how many lines of a report's end a panic is that
+	maxCrashes  = 64  // different crashes kept
+	maxFindings = 128 // different findings kept
+	// consequence is within how many bytes of a report's end a panic is that
 	// report's consequence ("Fatal exception") and not a crash of its own.
-	consequence = 80
+	consequence = 8 << 10
 )
 
-// report is a crash while its lines arrive.
-type report struct {
-	pattern *pattern
-	title   string // of its first line and details, without a frame
-	text    strings.Builder
-	lines   int
-	frames  []string // below the machinery, top first
-	guesses []string // frames that the unwinder does not vouch for
-	traced  bool     // a backtrace began
-	fatal   bool
-	agent   bool // a Go program's panic: not the kernel's
+// Finding is something worth knowing that is by itself no evidence against the
+// kernel, such as a prompt, a dump, a limit reached, or another boot.
+type Finding struct {
+	Kind   runners.Kind
+	Title  string // without numbers that differ from one time to the next
+	Line   string // the first line that said so
+	Offset int64  // its place in all that was said
+	Count  int    // how often it was said
 }
 
-// scanner finds reports in a stream. It is not safe for concurrent use.
-type scanner struct {
-	lines  splitter
+// Scanner recognizes what a kernel says about its troubles while it arrives. It is
+// not safe for concurrent use.
+type Scanner struct {
+	table  *table
+	lines  lines
 	phases Phases
+	boots  boots
 	open   *report
 	last   *report // the one closed last, for its consequences
-	since  int     // lines since last was closed
+	closed int64   // where last was closed
 	done   []*report
+	found  []Finding
 
 	agentDeath string // title of the first report that was a Go program's
 }
 
-func newScanner() *scanner { return &scanner{} }
+// NewScanner returns a scanner that has heard nothing.
+func NewScanner() *Scanner { return &Scanner{table: known()} }
 
-func (s *scanner) write(p []byte) {
-	s.lines.write(p, s.line)
-	s.phases.Write(p)
+// Write takes more of the console; it never fails.
+func (s *Scanner) Write(p []byte) (int, error) {
+	s.lines.write(p, s.table.words, s)
+	return len(p), nil
 }
 
+// eager says that every line matters: a report is arriving, or nothing was said.
+func (s *Scanner) eager() bool { return s.open != nil || s.phases.reached == 0 }
+
 // line takes one complete line.
-func (s *scanner) line(raw string) {
-	line := clean(raw)
-	p, title := match(line)
-	s.since++
-	switch {
-	case p == nil && s.open == nil:
-		return
-	case p == nil:
-		s.add(line)
-		return
-	case s.open != nil && s.open.absorbs(title):
-		s.open.fatal = s.open.fatal || p.fatal
-		s.add(line)
+func (s *Scanner) line(raw []byte, at int64) {
+	line := clean(string(raw))
+	s.phases.see(line)
+	if line == "" {
 		return
 	}
-	s.close()
-	if p.after && s.last != nil && s.since < consequence && follows(s.last, title) {
+	var p *pattern
+	var title string
+	if s.table.words.has([]byte(line)) {
+		if isBanner(line) {
+			s.banner(line, at)
+		}
+		s.notice(line, at)
+		p, title = match(s.table.crashes, line)
+	}
+	switch {
+	case p == nil && s.open == nil:
+	case p == nil:
+		s.add(line, at)
+	case s.open == nil || !s.continues(p, title, line):
+		s.begin(p, title, line, at)
+	default:
+		s.add(line, at)
+	}
+}
+
+// continues says whether a line with a title of its own goes on with the open
+// report, and makes of the report what the line says it is.
+func (s *Scanner) continues(p *pattern, title, line string) bool {
+	r := s.open
+	switch {
+	case r.pattern.yields != nil && r.pattern.yields.MatchString(title):
+		r.rename(p, title)
+	case !r.absorbs(p, title):
+		return false
+	case r.agent || r.fatal:
+		r.fatal = r.fatal || p.fatal
+	case strings.Contains(line, "panic: "):
+		r.lastWords()
+	}
+	return true
+}
+
+// begin starts a report, or adds its first line to the one that led to it.
+func (s *Scanner) begin(p *pattern, title, line string, at int64) {
+	s.close(at)
+	if p.after && s.last != nil && at-s.closed < consequence && follows(s.last, p, title) {
 		s.last.fatal = true
 		s.last.keep(line)
 		return
 	}
-	s.open = &report{pattern: p, title: title, fatal: p.fatal, agent: p.agent}
-	if !p.fatal && strings.Contains(line, "panic: ") {
-		// A warning's words, said as FreeBSD's last.
-		s.open.pattern = &pattern{where: p.where, detail: p.detail, end: never, stall: p.stall}
-		s.open.fatal = true
-	}
-	s.add(line)
-}
-
-// absorbs says whether a line with a title of its own belongs to the report: a
-// fatal one goes on until its end, and init's death follows from the agent's.
-func (r *report) absorbs(title string) bool {
-	if r.agent {
-		return strings.Contains(title, "kill init") || strings.Contains(title, "nowhere without my init")
-	}
-	return r.fatal
+	s.open = newReport(p, title, line)
+	s.add(line, at)
 }
 
 // follows says whether a panic is what came of the report before it.
-func follows(last *report, title string) bool {
-	if last.fatal || last.absorbs(title) {
-		return true
-	}
-	return follow.MatchString(title)
+func follows(last *report, p *pattern, title string) bool {
+	return last.fatal || last.absorbs(p, title) || follow.MatchString(title)
 }
 
 // follow are panics that only say that something before them was configured to
 // panic.
 var follow = regexp.MustCompile(`panic_on_warn|Fatal exception|softlockup: hung tasks|hung_task: blocked tasks|panic_on_oops|RCU Stall|kernel: panic_on`)
 
-// match finds the row of the table that a line belongs to, and the title.
-func match(line string) (*pattern, string) {
-	for i := range patterns {
-		p := &patterns[i]
-		if !strings.Contains(line, p.hint) || containsAny(line, p.ignore) {
-			continue
-		}
-		if m := p.find.FindStringSubmatch(line); m != nil {
-			return p, shorten(strings.Join(m[1:], ""))
-		}
-	}
-	return nil, ""
-}
-
-func containsAny(s string, words []string) bool {
-	for _, w := range words {
-		if strings.Contains(s, w) {
-			return true
-		}
-	}
-	return false
-}
-
 // add gives the open report a line and closes it when that was the last.
-func (s *scanner) add(line string) {
-	r := s.open
-	r.keep(line)
-	ended := r.frame(line)
-	switch p := r.pattern; {
-	case p.single, r.lines >= maxReportLines, r.lines >= maxUntraced && !r.traced && !r.fatal:
-		s.close()
-	case p.end == nil:
-		if ended {
-			s.close()
-		}
-	case p.end == lockdepEnd:
-		if p.end.MatchString(line) {
-			// The frames that name the bug come only now.
-			r.frames, r.guesses, r.traced = nil, nil, false
-			r.pattern = &pattern{hint: p.hint}
-		}
-	case r.lines > 1 && p.end.MatchString(line):
-		s.close()
+func (s *Scanner) add(line string, at int64) {
+	if s.open.add(line) {
+		s.close(at)
 	}
 }
 
-func (s *scanner) close() {
-	if s.open == nil {
+// close ends the open report; each signature is kept once.
+func (s *Scanner) close(at int64) {
+	r := s.open
+	if r == nil {
 		return
 	}
-	s.last, s.since = s.open, 0
-	s.open = nil
-	if s.last.agent {
+	s.last, s.closed, s.open = r, at, nil
+	if r.agent {
 		if s.agentDeath == "" {
-			s.agentDeath = s.last.title
+			s.agentDeath = r.title
 		}
 		return
 	}
-	if len(s.done) >= maxCrashes {
-		return
+	r.signature = r.crash().Signature
+	s.boots.crashed = s.boots.crashed || r.fatal
+	same := func(other *report) bool { return other.signature == r.signature }
+	if len(s.done) < maxCrashes && !slices.ContainsFunc(s.done, same) {
+		s.done = append(s.done, r)
 	}
-	sig := s.last.crash().Signature
-	for _, r := range s.done {
-		if r.crash().Signature == sig {
+}
+
+// notice records a line that is worth knowing.
+func (s *Scanner) notice(line string, at int64) {
+	if p, title := match(s.table.notices, line); p != nil {
+		s.boots.leaving = s.boots.leaving || p.leaves
+		s.find(p.kind, title, line, at)
+	}
+}
+
+func (s *Scanner) find(k runners.Kind, title, line string, at int64) {
+	for i := range s.found {
+		if s.found[i].Title == title {
+			s.found[i].Count++
 			return
 		}
 	}
-	s.done = append(s.done, s.last)
-}
-
-// keep adds a line to the text.
-func (r *report) keep(line string) {
-	r.lines++
-	if r.text.Len()+len(line) < maxReportBytes {
-		r.text.WriteString(line + "\n")
-	}
-	if goroutine.MatchString(line) {
-		r.agent, r.fatal = true, false
-	}
-	if r.pattern.detail != nil {
-		r.title = shorten(r.pattern.detail(r.title, line))
+	if len(s.found) < maxFindings {
+		s.found = append(s.found, Finding{Kind: k, Title: title, Line: strings.ToValidUTF8(line, "?"), Offset: at, Count: 1})
 	}
 }
 
-// frame takes a line of a backtrace. It returns true for the first line after
-// one.
-func (r *report) frame(line string) (ended bool) {
-	fn, sure, ok := frame(line)
-	if !ok {
-		switch {
-		case trapMark.MatchString(line), strings.HasSuffix(line, " attempted at:"):
-			r.frames, r.guesses = nil, nil
-			return false
-		case strings.HasPrefix(strings.TrimSpace(line), "<"), strings.HasSuffix(line, "race:"), strings.HasSuffix(line, " at:"):
-			return false // "<TASK>", "Call Trace:", "stack backtrace:", "established at:"
-		}
-		return r.traced
+// ended is the scanner as it would be if nothing more came: the line and the
+// report under way are over. s itself does not change.
+func (s *Scanner) ended() *Scanner {
+	pending := s.lines.buf
+	if s.open == nil && (len(pending) == 0 || !s.eager() && !worth(pending, s.table.words)) {
+		return s
 	}
-	if !linuxPC.MatchString(line) {
-		r.traced = true
-	}
-	if machinery.MatchString(fn) || len(r.frames) >= 16 {
-		return false
-	}
-	if !sure {
-		r.guesses = append(r.guesses, fn)
-		return false
-	}
-	if n := len(r.frames); n > 0 && r.frames[n-1] == fn {
-		return false // the program counter and the first frame below it
-	}
-	r.frames = append(r.frames, fn)
-	return false
-}
-
-// crash is the report as others see it.
-func (r *report) crash() runners.Crash {
-	title, frames := r.title, r.frames
-	if len(frames) == 0 {
-		frames = r.guesses[:min(len(r.guesses), signatureFrames)]
-	}
-	if r.pattern.where != "" && len(frames) > 0 {
-		title += r.pattern.where + frames[0]
-	}
-	return runners.Crash{Title: title, Signature: signature(title, frames), Text: r.text.String(), Fatal: r.fatal, Stall: r.pattern.stall}
-}
-
-// crashes lists what was found, with the report and the line that are still
-// arriving.
-func (s *scanner) crashes() []runners.Crash {
 	t := *s
-	t.done = append([]*report(nil), s.done...)
+	t.done, t.found = slices.Clone(s.done), slices.Clone(s.found)
 	t.open, t.last = s.open.copy(), s.last.copy()
 	if n := len(t.done); n > 0 && t.done[n-1] == s.last {
 		t.done[n-1] = t.last
 	}
-	if p := s.lines.pending(); p != "" {
-		t.line(p)
+	if len(pending) > 0 {
+		t.line(pending, s.lines.base)
 	}
-	t.close()
+	t.close(s.lines.base)
+	return &t
+}
+
+// Crashes lists what was found, oldest first, each signature once, with the report
+// and the line that are still arriving.
+func (s *Scanner) Crashes() []runners.Crash {
 	var out []runners.Crash
-	for _, r := range t.done {
+	for _, r := range s.ended().done {
 		out = append(out, r.crash())
 	}
 	return out
 }
 
-func (r *report) copy() *report {
-	if r == nil {
-		return nil
-	}
-	c := &report{pattern: r.pattern, title: r.title, lines: r.lines, traced: r.traced, fatal: r.fatal, agent: r.agent}
-	c.text.WriteString(r.text.String())
-	c.frames = append(c.frames, r.frames...)
-	c.guesses = append(c.guesses, r.guesses...)
-	return c
+// Findings lists what else is worth knowing, in the order of the first time each
+// was said.
+func (s *Scanner) Findings() []Finding { return slices.Clone(s.ended().found) }
+
+// Banners is how many times a kernel began to speak; more than one means that the
+// machine was reset.
+func (s *Scanner) Banners() int { return s.ended().boots.count }
+
+// Arriving says whether a report has begun and is not over: who waits a little
+// longer, 10 s at most, gets the rest of it. A kernel that stands at its debugger's
+// prompt has said everything.
+func (s *Scanner) Arriving() bool {
+	return s.open != nil && phaseOf(clean(string(s.lines.buf))) != Debugger
 }
+
+// Phase says how far the boot came.
+func (s *Scanner) Phase() Phase { return s.phases.last(s.lines.buf) }
