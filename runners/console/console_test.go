@@ -20,12 +20,37 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func describe(l *Log) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "phase: %s\n", l.Phase().Title())
+	if n := l.Banners(); n > 1 {
+		fmt.Fprintf(&b, "banners: %d\n", n)
+	}
+	if l.Arriving() {
+		fmt.Fprintln(&b, "a report is still arriving")
+	}
+	for _, f := range l.Findings() {
+		fmt.Fprintf(&b, "noticed %d, %s: %s\n", f.Count, f.Kind, f.Title)
+	}
 	for _, c := range l.Crashes() {
 		word := "warning"
 		if c.Fatal {
 			word = "fatal"
 		}
-		fmt.Fprintf(&b, "%s: %s (%d lines, %s)\n", word, c.Title, strings.Count(c.Text, "\n"), c.Signature[:8])
+		if c.Stall {
+			word += ", stall"
+		}
+		fmt.Fprintf(&b, "%s, %s: %s (%d lines, %s)\n", word, c.Kind, c.Title, strings.Count(c.Text, "\n"), c.Signature[:8])
+		if c.Where != "" {
+			fmt.Fprintf(&b, "  where: %s\n", c.Where)
+		}
+		for _, f := range c.Frames {
+			fmt.Fprintf(&b, "  frame: %s+%#x", f.Func, f.Offset)
+			if f.Addr != 0 {
+				fmt.Fprintf(&b, " at %#x", f.Addr)
+			}
+			if f.Module != "" {
+				fmt.Fprintf(&b, " of %s", f.Module)
+			}
+			b.WriteByte('\n')
+		}
 	}
 	return b.String()
 }
@@ -163,7 +188,13 @@ func FuzzScanner(f *testing.F) {
 		if d := cmp.Diff(whole.Crashes(), parts.Crashes()); d != "" {
 			t.Errorf("cut at %d: %s", n, d)
 		}
+		if d := cmp.Diff(whole.Findings(), parts.Findings()); d != "" || whole.Banners() != parts.Banners() || whole.Phase() != parts.Phase() {
+			t.Errorf("cut at %d: %s", n, d)
+		}
 		for _, c := range whole.Crashes() {
+			if c.Kind == 0 || len(c.Frames) > maxFrames {
+				t.Errorf("bad kind or frames %+v", c)
+			}
 			if c.Title == "" || len(c.Title) > 600 || len(c.Signature) != 32 || len(c.Text) > maxReportBytes+maxLine {
 				t.Errorf("bad crash %+v", c)
 			}

@@ -63,22 +63,30 @@ func newFilter(words []string) *filter {
 // rarest returns where the window of w begins whose grams are least likely in
 // ordinary text; -1 for a word that is shorter than a window.
 func rarest(w string) int {
-	best, least := -1, 1<<30
+	best, least := -1, 5.0
 	for first := 0; first+window <= len(w); first++ {
-		common := 0
-		for i := first; i < first+window; i++ {
-			switch c := w[i]; {
-			case strings.IndexByte(" etaoinsr0.", c) >= 0:
-				common += 3
-			case c >= 'a' && c <= 'z':
-				common++
-			}
+		sum := 0.0
+		for off := first; off < first+stride; off++ {
+			sum += likely(w[off]) * likely(w[off+1]) * likely(w[off+2]) * likely(w[off+3])
 		}
-		if common < least {
-			best, least = first, common
+		if sum < least {
+			best, least = first, sum
 		}
 	}
 	return best
+}
+
+// likely is about how often a byte is c in the output of a boot.
+func likely(c byte) float64 {
+	switch {
+	case strings.IndexByte(" etaionsr", c) >= 0:
+		return .08
+	case strings.IndexByte("dlcumpgf", c) >= 0:
+		return .04
+	case c >= 'a' && c <= 'z', c >= '0' && c <= '9':
+		return .02
+	}
+	return .005
 }
 
 // addGrams enters the gram at off of the i-th word, with every value for a byte

@@ -78,7 +78,7 @@ func bsdHangs() []pattern {
 		{kind: hang, hints: []string{"possible deadlock detected"}, find: re(`possible deadlock detected for \w+ \((.*?)\)`), as: "possible deadlock detected for $1"},
 		{kind: hang, hints: []string{"possible deadlock detected"}, find: re(`(possible deadlock detected (?:on \w+|for \w+))`)},
 		{kind: hang, hints: []string{" too long"}, find: re(`(spin lock) \w+ \((.*?)\) held by .* too long`), as: "$1 $2 held too long", wait: 40, in: true,
-			leads: re(`panic: spin lock held too long`)},
+			leads: re(`spin lock held too long`)},
 		{kind: hang, hints: []string{"spin lock held too long"}, find: re(`(?:panic: )?(spin lock held too long)`), in: true},
 		{kind: hang, hints: []string{"panic: watchdog timeout"}, find: re(`(panic: watchdog timeout)`), in: true, fatal: true, end: bsdEnd},
 		{kind: hang, hints: []string{"watchdog timeout", "Watchdog timeout"}, find: re(`^([a-z]\w*\d+): [Ww]atchdog timeout`), as: "$1: watchdog timeout", single: true, stall: true},

@@ -79,7 +79,7 @@ func (r *report) add(line string) bool {
 		wait = maxUntraced
 	}
 	switch {
-	case r.pattern.single && !r.fatal, r.lines >= maxReportLines, r.lines >= wait && !r.traced && !r.fatal:
+	case r.pattern.single && r.end == nil, r.lines >= maxReportLines, r.lines >= wait && !r.traced && !r.fatal:
 		return true
 	case r.end == nil:
 		return ended

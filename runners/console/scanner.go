@@ -58,9 +58,6 @@ func (s *Scanner) eager() bool { return s.open != nil || s.phases.reached == 0 }
 func (s *Scanner) line(raw []byte, at int64) {
 	line := clean(string(raw))
 	s.phases.see(line)
-	if line == "" {
-		return
-	}
 	var p *pattern
 	var title string
 	if s.table.words.has([]byte(line)) {
