@@ -27,6 +27,7 @@ var rules = []rule{
 	{"runners/guest", []string{"suites"}},
 	{"runners/console", []string{"suites", "runners"}},
 	{"runners/nic", nil},
+	{"runners/symbol", []string{"runners"}},
 	{"runners/build", []string{"runners", "runners/build/..."}},
 	{"runners/build/linux", []string{"runners", "runners/build/images"}},
 	{"runners/build/layout", nil},
