@@ -19,13 +19,15 @@ import (
 )
 
 func benchCommand(a *app) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "bench NAME", Short: "measure, and print ratios of one run", ValidArgs: []string{"demo"},
 		Long: `demo: runs the demo from nothing and prints how long it took, and what share of
 the processors and how much memory the orchestrator itself needed beside QEMU.`,
 		Args: cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.benchDemo(cmd.Context()) },
 	}
+	cmd.AddCommand(benchConsoleCommand(a))
+	return cmd
 }
 
 // demoBench is what `bench demo` measured. Shares are of the whole machine: 1 is

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -36,7 +37,10 @@ type Snapshot struct {
 func (l *Log) Snapshot() Snapshot {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s := Snapshot{Head: append([]Line(nil), l.head...), Tail: append([]Line(nil), l.tail[l.first:]...)}
+	s := Snapshot{Head: slices.Clone(l.head), Tail: slices.Clone(l.tail[l.first:])}
+	for i := range s.Tail { // the log uses its own texts again
+		s.Tail[i].Text = slices.Clone(s.Tail[i].Text)
+	}
 	if len(l.cur.Text) > 0 {
 		cur := l.cur
 		cur.Text = append([]byte(nil), cur.Text...)

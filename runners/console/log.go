@@ -6,6 +6,7 @@ package console
 
 import (
 	"bytes"
+	"slices"
 	"sync"
 	"time"
 
@@ -59,9 +60,9 @@ type Log struct {
 	first    int
 	headCost int
 	tailCost int
-	headFull bool   // everything from here on goes to the tail
-	cur      Line   // the line under way
-	room     []byte // for the texts of further lines
+	headFull bool  // everything from here on goes to the tail
+	cur      Line  // the line under way
+	texts    texts // of tail's lines
 	total    int64
 	scan     *Scanner
 	changed  chan struct{} // closed and replaced when something was written
@@ -120,43 +121,31 @@ func (l *Log) take(p []byte, now time.Duration) int {
 	return n
 }
 
-// slab is how much memory is taken at once for the texts of lines. The lines of
-// one are dropped together, or nearly so.
-const slab = 64 << 10
-
-// own copies a line's text.
-func (l *Log) own(text []byte) []byte {
-	if len(l.room) < len(text) {
-		l.room = make([]byte, slab)
-	}
-	kept := l.room[:len(text):len(text)]
-	l.room = l.room[len(text):]
-	copy(kept, text)
-	return kept
-}
-
 // keep moves the line under way to the head or the tail.
 func (l *Log) keep() {
 	line := l.cur
-	line.Text = l.own(line.Text)
 	l.cur = Line{Text: l.cur.Text[:0]}
 	cost := len(line.Text) + lineCost
 	if !l.headFull && l.headCost+cost <= l.headMax {
+		line.Text = slices.Clone(line.Text)
 		l.head = append(l.head, line)
 		l.headCost += cost
 		return
 	}
 	l.headFull = true
+	line.Text = l.texts.push(line.Text)
 	l.tail = append(l.tail, line)
 	l.tailCost += cost
 	for l.tailCost > l.tailMax && l.first < len(l.tail)-1 {
 		l.tailCost -= len(l.tail[l.first].Text) + lineCost
 		l.tail[l.first] = Line{}
 		l.first++
+		l.texts.pop()
 	}
 	if l.first > 1024 && l.first > len(l.tail)/2 {
-		l.tail = append([]Line(nil), l.tail[l.first:]...)
-		l.first = 0
+		n := copy(l.tail, l.tail[l.first:])
+		clear(l.tail[n:])
+		l.tail, l.first = l.tail[:n], 0
 	}
 }
 

@@ -72,6 +72,26 @@ func TestLogIsBoundedWhateverTheGuestSays(t *testing.T) {
 	}
 }
 
+// TestSnapshotStaysAsItWas: the log uses memory again, what it gave away it does
+// not.
+func TestSnapshotStaysAsItWas(t *testing.T) {
+	l := New(Options{Head: 100, Tail: 200 << 10})
+	for i := range 20000 {
+		fmt.Fprintf(l, "line %d of the log\n", i)
+	}
+	s := l.Snapshot()
+	before := string(s.Bytes())
+	for i := range 20000 {
+		fmt.Fprintf(l, "overwritten with %d\n", i)
+	}
+	if string(s.Bytes()) != before {
+		t.Error("a snapshot changed under later writes")
+	}
+	if got := string(l.Snapshot().Bytes()); !strings.HasSuffix(got, "overwritten with 19999\n") || strings.Contains(got, "line 19999 of") {
+		t.Errorf("the log ends with %q", got[len(got)-60:])
+	}
+}
+
 func TestSaveAndLoad(t *testing.T) {
 	now := time.Duration(0)
 	l := New(Options{Head: 500, Tail: 800, Since: func() time.Duration { return now }})
