@@ -65,6 +65,7 @@ type Log struct {
 	texts    texts // of tail's lines
 	total    int64
 	scan     *Scanner
+	parts    []*Part
 	changed  chan struct{} // closed and replaced when something was written
 	waiting  int           // readers that wait on changed
 	closed   bool
@@ -92,12 +93,17 @@ func (l *Log) Write(p []byte) (int, error) {
 	now := l.since()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.add(p, now)
+	l.scan.Write(p)
+	return len(p), nil
+}
+
+// add keeps text and tells readers.
+func (l *Log) add(p []byte, now time.Duration) {
 	for rest := p; len(rest) > 0; {
 		rest = rest[l.take(rest, now):]
 	}
-	l.scan.Write(p)
 	l.wake()
-	return len(p), nil
 }
 
 // take adds to the line under way, as far as its end or p's, and returns how many
@@ -168,12 +174,20 @@ func (l *Log) Close() error {
 	return nil
 }
 
-// Crashes lists the crashes found so far, oldest first, each signature once. The
-// title and text of a report that is still arriving may yet grow.
+// Crashes lists the crashes found so far, those of its parts too, oldest first, each
+// signature once. The title and text of a report that is still arriving may yet grow.
 func (l *Log) Crashes() []runners.Crash {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.scan.Crashes()
+	all := l.scan.Crashes()
+	for _, p := range l.parts {
+		for _, c := range p.scan.Crashes() {
+			if len(all) < maxCrashes && !slices.ContainsFunc(all, func(o runners.Crash) bool { return o.Signature == c.Signature }) {
+				all = append(all, c)
+			}
+		}
+	}
+	return all
 }
 
 // Findings lists what else the console says that is worth knowing, in order.
