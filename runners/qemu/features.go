@@ -23,6 +23,10 @@ type chassis struct {
 	// bare leaves out the keyboard controller and the SATA controller. Looking for
 	// what is behind them takes firmware and FreeBSD 1.5 s under emulation.
 	bare bool
+	// file holds the guest's memory; empty: no file does. A machine that is going to
+	// be frozen writes to it, a clone only to pages of its own.
+	file   string
+	frozen bool // it is a clone's
 }
 
 func (c chassis) args() []string {
@@ -34,10 +38,17 @@ func (c chassis) args() []string {
 	if c.bare {
 		board += ",i8042=off,sata=off"
 	}
-	return []string{
-		"-machine", board, "-accel", accel, "-cpu", "max",
-		"-smp", strconv.Itoa(c.smp), "-m", strconv.Itoa(c.memory),
+	var memory []string
+	if c.file != "" {
+		board += ",memory-backend=" + memoryID
+		share := "on"
+		if c.frozen {
+			share = "off"
+		}
+		memory = []string{"-object", fmt.Sprintf("memory-backend-file,id=%s,size=%dM,share=%s,mem-path=%s", memoryID, c.memory, share, escaped(c.file))}
 	}
+	return append(memory, "-machine", board, "-accel", accel, "-cpu", "max",
+		"-smp", strconv.Itoa(c.smp), "-m", strconv.Itoa(c.memory))
 }
 
 // directBoot loads a kernel without a boot loader.
@@ -58,15 +69,22 @@ func (d directBoot) args() []string {
 }
 
 // disk is a raw image. What the guest writes goes to an unlinked temporary file:
-// images are shared.
+// images are shared. A machine that is going to be frozen writes to an overlay,
+// and its clones have a temporary file each over both.
 type disk struct {
-	path string
-	boot bool // firmware boots from it, and connects no other device first
-	fd   int  // descriptor that QEMU starts with; 0: it opens path
+	path    string
+	boot    bool // firmware boots from it, and connects no other device first
+	fd      int  // descriptor that QEMU starts with; 0: it opens path
+	overlay string
+	cow     int // descriptor of the overlay; 0: by its name
+	frozen  bool
 }
 
-// diskSet is the name by which QEMU opens a disk that it was handed.
-const diskSet = "/dev/fdset/1"
+// Names by which QEMU opens the disk and the overlay that it was handed.
+const (
+	diskSet    = "/dev/fdset/1"
+	overlaySet = "/dev/fdset/2"
+)
 
 func (d disk) args() []string {
 	if d.path == "" {
@@ -81,7 +99,18 @@ func (d disk) args() []string {
 	if d.fd != 0 {
 		a, path = []string{"-add-fd", fmt.Sprintf("fd=%d,set=1", d.fd)}, diskSet
 	}
-	return append(a, "-drive", "if=none,id=disk0,format=raw,snapshot=on,file="+escaped(path), "-device", device)
+	drive := "if=none,id=disk0,format=raw,snapshot=on,file=" + escaped(path)
+	if d.overlay != "" {
+		over, snapshot := d.overlay, "off"
+		if d.cow != 0 {
+			a, over = append(a, "-add-fd", fmt.Sprintf("fd=%d,set=2", d.cow)), overlaySet
+		}
+		if d.frozen {
+			snapshot = "on"
+		}
+		drive = fmt.Sprintf("if=none,id=disk0,format=qcow2,snapshot=%s,file=%s,backing.driver=raw,backing.file.filename=%s", snapshot, escaped(over), escaped(path))
+	}
+	return append(a, "-drive", drive, "-device", device)
 }
 
 // socket is a character device on a unix socket: one that QEMU starts with, or one
@@ -146,27 +175,46 @@ func (entropy) args() []string {
 type nic struct {
 	index int
 	spec  runners.NIC
+	fd    int  // descriptor of its wire; 0: by its name
+	loose bool // nobody is at the other end of its wire
 }
 
 func (n nic) args() []string {
 	id := fmt.Sprintf("net%d", n.index)
-	mac := n.spec.MAC
-	if mac == "" {
-		mac = fmt.Sprintf("52:54:00:68:77:%02x", n.index)
+	// restrict: the guest is hostile, and must not reach what listens on the host.
+	link := "user,restrict=on,id=" + id
+	switch {
+	case n.spec.Link != linkWire:
+	case n.loose:
+		link = fmt.Sprintf("hubport,hubid=%d,id=%s", n.index, id)
+	case n.fd != 0:
+		link = fmt.Sprintf("stream,id=%s,addr.type=fd,addr.str=%d", id, n.fd)
+	default:
+		link = fmt.Sprintf("stream,id=%s,addr.type=unix,addr.path=%s.sock", id, id)
 	}
 	return []string{
-		// restrict: the guest is hostile, and must not reach what listens on the host.
-		"-netdev", "user,restrict=on,id=" + id,
-		"-device", fmt.Sprintf("%s,netdev=%s,mac=%s,romfile=", deviceName(n.spec.Model), id, mac),
+		"-netdev", link,
+		"-device", fmt.Sprintf("%s,netdev=%s,mac=%s,romfile=", deviceName(n.spec.Model), id, n.mac()),
 	}
+}
+
+// linkWire is the link whose other end is Machine.Wire.
+const linkWire = "wire"
+
+// mac is the address that the device starts with.
+func (n nic) mac() string {
+	if n.spec.MAC != "" {
+		return n.spec.MAC
+	}
+	return fmt.Sprintf("52:54:00:68:77:%02x", n.index)
 }
 
 func (n nic) check() error {
 	if n.spec.Model == "" || strings.Trim(n.spec.Model, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
 		return fmt.Errorf("nic %d: model %q: want a name such as virtio-net or e1000e", n.index, n.spec.Model)
 	}
-	if n.spec.Link != "user" {
-		return fmt.Errorf("nic %d: link %q: this runner knows only user", n.index, n.spec.Link)
+	if n.spec.Link != "user" && n.spec.Link != linkWire {
+		return fmt.Errorf("nic %d: link %q: this runner knows only user and wire", n.index, n.spec.Link)
 	}
 	if _, err := net.ParseMAC(n.spec.MAC); n.spec.MAC != "" && err != nil {
 		return fmt.Errorf("nic %d: %w", n.index, err)
@@ -181,6 +229,9 @@ func deviceName(model string) string {
 	}
 	return model
 }
+
+// memoryID names the guest's memory: the frozen state refers to it.
+const memoryID = "memory0"
 
 // board is what the machine says of itself: system information of the SMBIOS
 // (DSP0134, 7.2).

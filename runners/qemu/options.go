@@ -31,6 +31,12 @@ type Options struct {
 	Commit string // upstream commit, for the SMBIOS; empty: none
 	Extra  []string
 
+	// Memory file and overlay of a machine that is going to be frozen; empty: none.
+	RAM, Overlay string
+	// Clone renders a machine that takes its state from a frozen one with this RAM
+	// and Overlay, instead of booting.
+	Clone bool
+
 	handed descriptors // for the QEMU that this process starts; people's finds all by name
 }
 
@@ -53,8 +59,17 @@ func (o Options) Cmdline() []string {
 		argv = append(argv, "-no-reboot")
 	} else {
 		// QEMU starts stopped and ends only when told to, so that no event is missed:
-		// its exit code says nothing about the guest.
-		argv = append(argv, "-S", "-action", "reboot=shutdown,shutdown=pause,panic=pause,watchdog=pause",
+		// its exit code says nothing about the guest. A clone runs once it has its state.
+		start := []string{"-S"}
+		switch {
+		case o.Clone:
+			// Unasked it would announce the template's addresses on each wire.
+			start = []string{"-incoming", "defer", "-global", "migration.announce-rounds=0"}
+		case o.RAM != "":
+			// A state that says that it was stopped would leave its clones stopped.
+			start = append(start, "-global", "migration.store-global-state=off")
+		}
+		argv = append(append(argv, start...), "-action", "reboot=shutdown,shutdown=pause,panic=pause,watchdog=pause",
 			"-mon", "chardev="+monitorID+",mode=control")
 	}
 	return append(argv, o.Extra...)
@@ -64,7 +79,7 @@ func (o Options) Cmdline() []string {
 func (o Options) fromDisk() bool { return o.Kernel == "" }
 
 func (o Options) features() []feature {
-	fs := []feature{chassis{o.Accel, o.SMP, o.Memory, o.fromDisk()}}
+	fs := []feature{chassis{o.Accel, o.SMP, o.Memory, o.fromDisk(), o.RAM, o.Clone}}
 	if o.Person {
 		fs = append(fs, terminal{consoleID}, nowhere{controlID})
 	} else {
@@ -77,14 +92,35 @@ func (o Options) features() []feature {
 	} else {
 		fs = append(fs, agentPort{controlID})
 	}
-	fs = append(fs, entropy{}, directBoot{o.Kernel, o.Initrd, o.Append}, o.Firmware, disk{o.Disk, o.fromDisk(), o.handed.disk})
-	for i, n := range o.NICs {
-		fs = append(fs, nic{i, n})
+	fs = append(fs, entropy{})
+	if !o.Clone { // its memory has the kernel, and QEMU would read 30 MB for nothing
+		fs = append(fs, directBoot{o.Kernel, o.Initrd, o.Append})
+	}
+	fs = append(fs, o.Firmware, disk{o.Disk, o.fromDisk(), o.handed.disk, o.Overlay, o.handed.overlay, o.Clone})
+	for i := range o.NICs {
+		fs = append(fs, o.nic(i))
 	}
 	if o.Commit != "" {
 		fs = append(fs, board{o.Commit})
 	}
 	return fs
+}
+
+func (o Options) nic(i int) nic {
+	n := nic{index: i, spec: o.NICs[i], loose: o.Person}
+	if i < len(o.handed.wires) {
+		n.fd = o.handed.wires[i]
+	}
+	return n
+}
+
+// macs are the addresses that the NICs start with.
+func (o Options) macs() []string {
+	var macs []string
+	for i := range o.NICs {
+		macs = append(macs, o.nic(i).mac())
+	}
+	return macs
 }
 
 // optionsFor makes the options of a boot, all but the binary and the
@@ -105,7 +141,7 @@ func optionsFor(b runners.Bootable, s runners.Spec) (Options, error) {
 		return Options{}, fmt.Errorf("control channel %q: want virtio or serial", s.Control)
 	}
 	for i, n := range s.NICs {
-		if err := (nic{i, n}).check(); err != nil {
+		if err := (nic{index: i, spec: n}).check(); err != nil {
 			return Options{}, err
 		}
 	}

@@ -24,6 +24,11 @@ const DefaultBinary = "qemu-system-x86_64"
 type Config struct {
 	Binary string       // name or path; empty: DefaultBinary
 	Log    *slog.Logger // nil: nothing is logged
+	// Templates is the folder that keeps frozen machines for later; empty: each lives
+	// only while it is open.
+	Templates string
+	// TemplatesSize bounds the folder, in bytes; 0: DefaultTemplatesSize.
+	TemplatesSize int64
 }
 
 // Runner boots images in QEMU. It implements runners.Runner and is safe for
@@ -35,6 +40,12 @@ type Runner struct {
 	probing sync.Mutex // held while probing
 	accel   string     // what the probe found; empty: not probed yet
 	detail  string
+
+	asking   sync.Mutex // held while QEMU is asked
+	known    string     // its version; empty: not asked yet
+	attic    *attic     // templates that are kept
+	shelving sync.Mutex
+	shelf    map[string]*shelved // templates in use, by key
 }
 
 var _ runners.Runner = (*Runner)(nil)
@@ -47,7 +58,13 @@ func New(c Config) *Runner {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Runner{name: c.Binary, logger: c.Log}
+	if c.TemplatesSize <= 0 {
+		c.TemplatesSize = DefaultTemplatesSize
+	}
+	return &Runner{
+		name: c.Binary, logger: c.Log, shelf: make(map[string]*shelved),
+		attic: &attic{dir: c.Templates, limit: c.TemplatesSize, log: c.Log},
+	}
 }
 
 // binary finds QEMU; without one the error is a *runners.InfraError.

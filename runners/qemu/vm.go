@@ -31,7 +31,8 @@ type vm struct {
 	folder  *folder
 	proc    *process
 	monitor *monitor
-	control net.Conn // whoever speaks with the agent closes it
+	control net.Conn   // whoever speaks with the agent closes it
+	wires   []net.Conn // of the NICs, nil where the link is another; see unplug
 	log     runners.Console
 	phases  *phaseLog
 	stalls  *stalls
@@ -39,6 +40,7 @@ type vm struct {
 	kernel  string // path of the kernel, as people know it; empty: on the disk
 
 	handed   handover
+	state    int // QEMU's descriptor of the state that a clone takes
 	console  net.Conn
 	ear      *ear
 	reading  sync.WaitGroup // until the console has said its last
@@ -51,17 +53,18 @@ type vm struct {
 
 // startVM starts QEMU with the guest's CPUs stopped. The console goes to log.
 // ctx bounds the start only.
-func startVM(ctx context.Context, o Options, dir string, log runners.Console, logger *slog.Logger) (*vm, error) {
+func startVM(ctx context.Context, o Options, from substance, dir string, log runners.Console, logger *slog.Logger) (*vm, error) {
 	f, err := openFolder(dir)
 	if err != nil {
 		return nil, err
 	}
 	v := &vm{
-		folder: f, log: log, phases: newPhaseLog(), stalls: &stalls{log: logger}, kernel: o.Kernel, hold: o.fromDisk() && o.Serial,
+		folder: f, log: log, phases: newPhaseLog(), stalls: &stalls{log: logger}, kernel: o.Kernel, hold: o.fromDisk() && o.Serial && !o.Clone,
 		stopped: make(chan struct{}), done: make(chan struct{}),
 	}
-	if err := v.start(ctx, o, io.MultiWriter(log, v.phases)); err != nil {
+	if err := v.start(ctx, o, from, io.MultiWriter(log, v.phases)); err != nil {
 		v.discard()
+		v.unplug()
 		if v.control != nil {
 			v.control.Close()
 		}
@@ -73,7 +76,7 @@ func startVM(ctx context.Context, o Options, dir string, log runners.Console, lo
 
 // start starts QEMU with its three connections and waits for its greeting. The
 // wait ends when QEMU does, and QEMU ends with ctx.
-func (v *vm) start(ctx context.Context, o Options, said io.Writer) error {
+func (v *vm) start(ctx context.Context, o Options, from substance, said io.Writer) error {
 	user, err := unprivileged()
 	if err != nil {
 		return err
@@ -81,6 +84,9 @@ func (v *vm) start(ctx context.Context, o Options, said io.Writer) error {
 	defer v.handed.close()
 	if err := v.handed.images(&o, user); err != nil {
 		return &runners.InfraError{Op: "open image", Err: err}
+	}
+	if v.state, err = v.handed.substance(&o, from); err != nil {
+		return &runners.InfraError{Op: "open template", Err: err}
 	}
 	if err := v.connect(&o); err != nil {
 		return &runners.InfraError{Op: "connect to qemu", Err: err}
@@ -111,6 +117,16 @@ func (v *vm) connect(o *Options) (err error) {
 	}
 	if v.control, o.handed.control, err = v.handed.pair(controlID); err != nil {
 		return err
+	}
+	for i, n := range o.NICs {
+		var conn net.Conn
+		fd := 0
+		if n.Link == linkWire {
+			if conn, fd, err = v.handed.pair(fmt.Sprintf("wire%d", i)); err != nil {
+				return err
+			}
+		}
+		v.wires, o.handed.wires = append(v.wires, conn), append(o.handed.wires, fd)
 	}
 	name := socket{id: monitorID}.name()
 	l, err := v.folder.listen(name)
@@ -226,7 +242,18 @@ func (v *vm) crashes() (kernels, hosts []runners.Crash) {
 	return v.stalls.split(v.log.Crashes())
 }
 
-// discard ends and closes whatever there is, but for the agent's connection.
+// unplug closes the host's ends of the wires. What the guest sent can be read until
+// then.
+func (v *vm) unplug() {
+	for _, w := range v.wires {
+		if w != nil {
+			w.Close()
+		}
+	}
+}
+
+// discard ends and closes whatever there is, but for the agent's connection and
+// the wires.
 func (v *vm) discard() {
 	if v.proc != nil {
 		v.proc.kill()

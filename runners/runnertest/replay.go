@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -90,11 +91,48 @@ func (r *Replay) Boot(ctx context.Context, b runners.Bootable, s runners.Spec) (
 	}
 	m := &replayed{r: r, log: s.ConsoleLog, facts: r.boot.Facts, done: make(chan struct{})}
 	m.facts.BootID = fmt.Sprintf("%s-%d", r.boot.Facts.BootID, r.boots.Add(1))
+	m.facts.Template = m.facts.BootID
 	return m, nil
 }
 
 // Command is the recorded machine's.
 func (r *Replay) Command(runners.Bootable, runners.Spec) string { return r.boot.Facts.Command }
+
+// Template replays a cold boot, and each start is the recorded machine again, with a
+// boot id of its own.
+func (r *Replay) Template(ctx context.Context, b runners.Bootable, s runners.Spec) (runners.Template, error) {
+	m, err := r.Boot(ctx, b, s)
+	if err != nil {
+		return nil, err
+	}
+	f := m.Facts()
+	if _, err := m.Close(); err != nil {
+		return nil, err
+	}
+	return &replayedTemplate{r, b, s, f}, nil
+}
+
+type replayedTemplate struct {
+	r     *Replay
+	b     runners.Bootable
+	spec  runners.Spec
+	facts runners.Facts
+}
+
+func (t *replayedTemplate) Facts() runners.Facts { return t.facts }
+func (t *replayedTemplate) Close() error         { return nil }
+
+func (t *replayedTemplate) Start(ctx context.Context, s runners.Start) (runners.Machine, error) {
+	spec := t.spec
+	spec.Dir, spec.ConsoleLog = s.Dir, s.ConsoleLog
+	m, err := t.r.Boot(ctx, t.b, spec)
+	if err != nil {
+		return nil, err
+	}
+	f := &m.(*replayed).facts
+	f.Template, f.Cloned = t.facts.BootID, true
+	return m, nil
+}
 
 type replayed struct {
 	r     *Replay
@@ -109,6 +147,9 @@ func (m *replayed) OS() string            { return m.r.boot.OS }
 func (m *replayed) CPUs() int             { return m.r.boot.CPUs }
 func (m *replayed) Facts() runners.Facts  { return m.facts }
 func (m *replayed) Done() <-chan struct{} { return m.done }
+
+// Wire is nil: a recording has no cable.
+func (m *replayed) Wire(int) net.Conn { return nil }
 
 func (m *replayed) Crashes() []string {
 	var titles []string
