@@ -76,7 +76,7 @@ type disk struct {
 	boot    bool // firmware boots from it, and connects no other device first
 	fd      int  // descriptor that QEMU starts with; 0: it opens path
 	overlay string
-	cow     int // descriptor of the overlay; 0: by its name
+	cow     []int // descriptors of the overlay, for reading and for writing; none: by its name
 	frozen  bool
 }
 
@@ -102,8 +102,8 @@ func (d disk) args() []string {
 	drive := "if=none,id=disk0,format=raw,snapshot=on,file=" + escaped(path)
 	if d.overlay != "" {
 		over, snapshot := d.overlay, "off"
-		if d.cow != 0 {
-			a, over = append(a, "-add-fd", fmt.Sprintf("fd=%d,set=2", d.cow)), overlaySet
+		for _, fd := range d.cow {
+			a, over = append(a, "-add-fd", fmt.Sprintf("fd=%d,set=2", fd)), overlaySet
 		}
 		if d.frozen {
 			snapshot = "on"

@@ -21,8 +21,9 @@ type handover struct {
 
 // descriptors are where QEMU finds what was handed over; zero: by name.
 type descriptors struct {
-	monitor, console, control, disk, overlay int
-	wires                                    []int // of the NICs; 0: another link
+	monitor, console, control, disk int
+	overlay                         []int // one for each way in which it is opened
+	wires                           []int // of the NICs; 0: another link
 }
 
 // add hands f over and returns its number in QEMU.
@@ -96,14 +97,15 @@ func (h *handover) substance(o *Options, s substance) (state int, err error) {
 	h.names = append(h.names, name, o.RAM)
 	o.RAM = name
 	if s.overlay != nil {
-		mode := os.O_RDWR
-		if o.Clone {
-			mode = os.O_RDONLY
+		for _, mode := range []int{os.O_RDONLY, os.O_RDWR} {
+			if mode == os.O_RDWR && o.Clone {
+				continue
+			}
+			if f, err = again(s.overlay, mode); err != nil {
+				return 0, err
+			}
+			o.handed.overlay = append(o.handed.overlay, h.add(f))
 		}
-		if f, err = again(s.overlay, mode); err != nil {
-			return 0, err
-		}
-		o.handed.overlay = h.add(f)
 		h.names = append(h.names, overlaySet, o.Overlay)
 	}
 	if o.Clone {
