@@ -107,7 +107,7 @@ func (o Options) features() []feature {
 }
 
 func (o Options) nic(i int) nic {
-	n := nic{index: i, spec: o.NICs[i], loose: o.Person}
+	n := nic{index: i, spec: o.NICs[i], loose: o.Person, still: o.RAM != ""}
 	if i < len(o.handed.wires) {
 		n.fd = o.handed.wires[i]
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/headwatch/headwatch/runners"
 )
@@ -109,20 +111,28 @@ func (r *Replay) Template(ctx context.Context, b runners.Bootable, s runners.Spe
 	if _, err := m.Close(); err != nil {
 		return nil, err
 	}
-	return &replayedTemplate{r, b, s, f}, nil
+	return &replayedTemplate{r: r, b: b, spec: s, facts: f}, nil
 }
 
 type replayedTemplate struct {
-	r     *Replay
-	b     runners.Bootable
-	spec  runners.Spec
-	facts runners.Facts
+	r      *Replay
+	b      runners.Bootable
+	spec   runners.Spec
+	facts  runners.Facts
+	closed atomic.Bool
 }
 
 func (t *replayedTemplate) Facts() runners.Facts { return t.facts }
-func (t *replayedTemplate) Close() error         { return nil }
+
+func (t *replayedTemplate) Close() error {
+	t.closed.Store(true)
+	return nil
+}
 
 func (t *replayedTemplate) Start(ctx context.Context, s runners.Start) (runners.Machine, error) {
+	if t.closed.Load() {
+		return nil, errors.New("start: template is closed")
+	}
 	spec := t.spec
 	spec.Dir, spec.ConsoleLog = s.Dir, s.ConsoleLog
 	m, err := t.r.Boot(ctx, t.b, spec)
@@ -141,6 +151,36 @@ type replayed struct {
 	once  sync.Once
 	done  chan struct{}
 	exit  runners.Exit // set before done is closed
+
+	mu   sync.Mutex
+	kept string // what Remember keeps
+}
+
+// own answers what no recording can: what belongs to one machine alone.
+func (m *replayed) own(op, args string, result any) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var answer any
+	switch op {
+	case Random:
+		b := make([]byte, 32)
+		rand.Read(b) // it never fails: crypto/rand
+		answer = b
+	case Clock:
+		answer = time.Now().UnixNano()
+	case Remember:
+		answer = [2]string{m.kept, m.kept}
+		if err := json.Unmarshal([]byte(args), &m.kept); err != nil {
+			return err
+		}
+	default:
+		return fmt.Errorf("%s: a recording has no NICs", op)
+	}
+	text, err := json.Marshal(answer)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(text, result)
 }
 
 func (m *replayed) OS() string            { return m.r.boot.OS }
@@ -170,6 +210,9 @@ func (m *replayed) Call(ctx context.Context, op string, args, result any) error 
 	key, err := compact(args)
 	if err != nil {
 		return err
+	}
+	if its(op) {
+		return m.own(op, key, result)
 	}
 	c, ok := m.r.calls[[2]string{op, key}]
 	switch {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
-	"fmt"
 	"net"
 	"os"
 	"time"
@@ -36,23 +35,16 @@ func rest(ctx context.Context) error {
 	}
 }
 
-func setClock(t time.Time) error {
-	tv := unix.NsecToTimeval(t.UnixNano())
-	return os.NewSyscallError("settimeofday", unix.Settimeofday(&tv))
-}
+// seedDevice takes entropy.
+const seedDevice = "/dev/random"
 
 // reseed gives the generator so much that it keys itself before it answers next.
 // Each write is a different digest of the seed.
-func reseed(seed []byte) error {
-	fd, err := unix.Open("/dev/random", unix.O_WRONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return os.NewSyscallError("open /dev/random", err)
-	}
-	defer unix.Close(fd)
+func (k *keeper) reseed(seed []byte) error {
 	for n := range seedWrites {
 		part := sha256.Sum256(append([]byte{byte(n)}, seed...))
-		if _, err := unix.Write(fd, part[:]); err != nil {
-			return os.NewSyscallError("write /dev/random", err)
+		if _, err := k.seeds.Write(part[:]); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -64,59 +56,53 @@ type ifReq struct {
 	Data [16]byte
 }
 
-func ioctl(fd int, request uintptr, what string, arg unsafe.Pointer) error {
-	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), request, uintptr(arg)); errno != 0 {
-		return os.NewSyscallError(what, errno)
-	}
-	return nil
-}
-
-func control(request uintptr, what string, i *net.Interface, req *ifReq) error {
-	copy(req.Name[:unix.IFNAMSIZ-1], i.Name)
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return os.NewSyscallError("socket", err)
-	}
-	defer unix.Close(fd)
-	if err := ioctl(fd, request, what, unsafe.Pointer(req)); err != nil {
-		return fmt.Errorf("%s: %w", i.Name, err)
-	}
-	return nil
-}
-
-func setUp(i *net.Interface) error {
+func (l *link) setUp() error {
 	var req ifReq
-	if err := control(unix.SIOCGIFFLAGS, "SIOCGIFFLAGS", i, &req); err != nil {
+	if err := l.ioctl(unix.SIOCGIFFLAGS, "SIOCGIFFLAGS", &req); err != nil {
 		return err
 	}
 	flags := binary.NativeEndian.Uint16(req.Data[:]) | unix.IFF_UP // the upper half follows
 	binary.NativeEndian.PutUint16(req.Data[:], flags)
-	return control(unix.SIOCSIFFLAGS, "SIOCSIFFLAGS", i, &req)
+	return l.ioctl(unix.SIOCSIFFLAGS, "SIOCSIFFLAGS", &req)
 }
 
-func setMAC(i *net.Interface, mac net.HardwareAddr) error {
+func (l *link) setMAC(mac net.HardwareAddr) error {
 	var req ifReq
 	req.Data[0], req.Data[1] = byte(len(mac)), unix.AF_LINK // struct sockaddr
 	copy(req.Data[2:], mac)
-	return control(unix.SIOCSIFLLADDR, "SIOCSIFLLADDR", i, &req)
+	return l.ioctl(unix.SIOCSIFLLADDR, "SIOCSIFLLADDR", &req)
 }
 
-// send sends a whole frame (bpf(4)).
-func send(i *net.Interface, frame []byte) error {
+// openRaw opens what sends whole frames (bpf(4)) and receives none.
+func openRaw(i *net.Interface) (int, error) {
 	fd, err := unix.Open("/dev/bpf", unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return os.NewSyscallError("open /dev/bpf", err)
+		return -1, os.NewSyscallError("open /dev/bpf", err)
 	}
-	defer unix.Close(fd)
 	var req ifReq
 	copy(req.Name[:unix.IFNAMSIZ-1], i.Name)
-	if err := ioctl(fd, unix.BIOCSETIF, "BIOCSETIF", unsafe.Pointer(&req)); err != nil {
-		return err
-	}
 	complete := uint32(1)
-	if err := ioctl(fd, unix.BIOCSHDRCMPLT, "BIOCSHDRCMPLT", unsafe.Pointer(&complete)); err != nil {
-		return err
+	for _, c := range []struct {
+		request uintptr
+		name    string
+		arg     unsafe.Pointer
+	}{{unix.BIOCSETIF, "BIOCSETIF", unsafe.Pointer(&req)}, {unix.BIOCSHDRCMPLT, "BIOCSHDRCMPLT", unsafe.Pointer(&complete)}} {
+		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), c.request, uintptr(c.arg)); errno != 0 {
+			unix.Close(fd)
+			return -1, os.NewSyscallError(c.name, errno)
+		}
 	}
-	_, err = unix.Write(fd, frame)
+	return fd, nil
+}
+
+func (l *link) send(frame []byte) error {
+	_, err := unix.Write(l.raw, frame)
 	return os.NewSyscallError("write", err)
+}
+
+// hush closes what sends: each packet of the interface would be copied to it.
+func (l *link) hush() error {
+	fd := l.raw
+	l.raw = -1
+	return os.NewSyscallError("close /dev/bpf", unix.Close(fd))
 }

@@ -4,10 +4,8 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"net"
 	"os"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -16,27 +14,21 @@ import (
 // rest has nothing to wait for: RNDRESEEDCRNG takes effect at once.
 func rest(ctx context.Context) error { return ctx.Err() }
 
-func setClock(t time.Time) error {
-	tv := unix.NsecToTimeval(t.UnixNano())
-	return os.NewSyscallError("settimeofday", unix.Settimeofday(&tv))
-}
+// seedDevice takes entropy. It stays open without being read or written.
+const seedDevice = "/dev/urandom"
 
 // reseed adds the seed to the entropy pool, credits it, and has the generators of
 // all CPUs keyed anew from the pool (random(4)).
-func reseed(seed []byte) error {
-	fd, err := unix.Open("/dev/urandom", unix.O_RDWR|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return os.NewSyscallError("open /dev/urandom", err)
-	}
-	defer unix.Close(fd)
+func (k *keeper) reseed(seed []byte) error {
 	// struct rand_pool_info: bits of entropy, bytes, and those bytes.
 	info := binary.NativeEndian.AppendUint32(nil, uint32(8*len(seed)))
 	info = binary.NativeEndian.AppendUint32(info, uint32(len(seed)))
 	info = append(info, seed...)
-	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.RNDADDENTROPY, uintptr(unsafe.Pointer(&info[0]))); errno != 0 {
+	fd := k.seeds.Fd()
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, fd, unix.RNDADDENTROPY, uintptr(unsafe.Pointer(&info[0]))); errno != 0 {
 		return os.NewSyscallError("RNDADDENTROPY", errno)
 	}
-	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.RNDRESEEDCRNG, 0); errno != 0 {
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, fd, unix.RNDRESEEDCRNG, 0); errno != 0 {
 		return os.NewSyscallError("RNDRESEEDCRNG", errno)
 	}
 	return nil
@@ -48,58 +40,49 @@ type ifReq struct {
 	Data [24]byte
 }
 
-func control(request uintptr, what string, i *net.Interface, req *ifReq) error {
-	copy(req.Name[:unix.IFNAMSIZ-1], i.Name)
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return os.NewSyscallError("socket", err)
-	}
-	defer unix.Close(fd)
-	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), request, uintptr(unsafe.Pointer(req))); errno != 0 {
-		return fmt.Errorf("%s: %s: %w", i.Name, what, errno)
-	}
-	return nil
-}
-
-func setUp(i *net.Interface) error { return setFlag(i, unix.IFF_UP) }
+func (l *link) setUp() error { return l.setFlag(unix.IFF_UP) }
 
 // setFlag sets IFF_UP to up, which is it or 0.
-func setFlag(i *net.Interface, up uint16) error {
+func (l *link) setFlag(up uint16) error {
 	var req ifReq
-	if err := control(unix.SIOCGIFFLAGS, "SIOCGIFFLAGS", i, &req); err != nil {
+	if err := l.ioctl(unix.SIOCGIFFLAGS, "SIOCGIFFLAGS", &req); err != nil {
 		return err
 	}
 	flags := binary.NativeEndian.Uint16(req.Data[:])&^unix.IFF_UP | up
 	binary.NativeEndian.PutUint16(req.Data[:], flags)
-	return control(unix.SIOCSIFFLAGS, "SIOCSIFFLAGS", i, &req)
+	return l.ioctl(unix.SIOCSIFFLAGS, "SIOCSIFFLAGS", &req)
 }
 
 // setMAC takes the interface down for a driver that cannot change it while up.
-func setMAC(i *net.Interface, mac net.HardwareAddr) error {
+func (l *link) setMAC(mac net.HardwareAddr) error {
 	var req ifReq
 	binary.NativeEndian.PutUint16(req.Data[:], unix.ARPHRD_ETHER) // struct sockaddr
 	copy(req.Data[2:], mac)
-	err := control(unix.SIOCSIFHWADDR, "SIOCSIFHWADDR", i, &req)
+	err := l.ioctl(unix.SIOCSIFHWADDR, "SIOCSIFHWADDR", &req)
 	if !errors.Is(err, unix.EBUSY) {
 		return err
 	}
-	if err := setFlag(i, 0); err != nil {
+	if err := l.setFlag(0); err != nil {
 		return err
 	}
-	if err := control(unix.SIOCSIFHWADDR, "SIOCSIFHWADDR", i, &req); err != nil {
+	if err := l.ioctl(unix.SIOCSIFHWADDR, "SIOCSIFHWADDR", &req); err != nil {
 		return err
 	}
-	return setUp(i)
+	return l.setUp()
 }
 
-// send sends a whole frame (packet(7)).
-func send(i *net.Interface, frame []byte) error {
+// openRaw opens what sends whole frames (packet(7)) and receives none.
+func openRaw(*net.Interface) (int, error) {
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return os.NewSyscallError("socket", err)
-	}
-	defer unix.Close(fd)
-	to := unix.SockaddrLinklayer{Ifindex: i.Index, Halen: 6}
-	copy(to.Addr[:], frame)
-	return os.NewSyscallError("sendto", unix.Sendto(fd, frame, 0, &to))
+	return fd, os.NewSyscallError("socket", err)
 }
+
+func (l *link) send(frame []byte) error {
+	to := unix.SockaddrLinklayer{Ifindex: l.Index, Halen: 6}
+	copy(to.Addr[:], frame)
+	return os.NewSyscallError("sendto", unix.Sendto(l.raw, frame, 0, &to))
+}
+
+// hush does nothing: what sends hears nothing, and closing it would wait for every
+// CPU.
+func (l *link) hush() error { return nil }

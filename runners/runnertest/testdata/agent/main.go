@@ -103,10 +103,42 @@ var operations = map[string]guest.Operation{
 		}
 		return macs, err
 	},
+	"test/send": func(_ context.Context, args json.RawMessage) (any, error) {
+		var text string
+		if err := json.Unmarshal(args, &text); err != nil {
+			return nil, err
+		}
+		return nil, send(text)
+	},
 	// Kills the kernel, as far as QEMU can tell: a panic by sysrq.
 	"test/panic": func(context.Context, json.RawMessage) (any, error) {
 		return nil, os.WriteFile("/proc/sysrq-trigger", []byte("c"), 0)
 	},
+}
+
+// send broadcasts a frame of a local experiment from each interface.
+func send(text string) error {
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	all, err := net.Interfaces()
+	if err != nil {
+		return err
+	}
+	for _, i := range all {
+		if i.Flags&net.FlagLoopback != 0 {
+			continue
+		}
+		frame := append(bytes.Repeat([]byte{0xff}, 6), i.HardwareAddr...)
+		frame = append(append(frame, 0x88, 0xb5), text...)
+		frame = append(frame, make([]byte, 60)...)
+		if err := unix.Sendto(fd, frame, 0, &unix.SockaddrLinklayer{Ifindex: i.Index}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 const memoryFile = "/remembered"
