@@ -74,15 +74,11 @@ func (m *machine) renew(ctx context.Context, o Options, speaks []bool, seed uint
 		}
 		args.NICs = append(args.NICs, n)
 	}
-	greeted := make(chan []error, 1)
-	go func() { greeted <- greeter{m.vm, args.Token, args.NICs}.await(ctx) }()
 	var answer renewal.Renewed
-	args.Time = time.Now().UnixNano()
-	err := m.Call(ctx, renewal.OpRenew, args, &answer)
-	if err != nil {
-		cancel()
-	}
-	frames := <-greeted
+	frames, err := greeter{m.vm, args.Token, args.NICs}.expect(ctx, m, func() error {
+		args.Time = time.Now().UnixNano()
+		return m.Call(ctx, renewal.OpRenew, args, &answer)
+	})
 	switch {
 	case err != nil:
 		return fmt.Errorf("start clone: %w", err)

@@ -153,7 +153,11 @@ func (r *Runner) settle(ctx context.Context, m *machine, o Options) ([]bool, err
 		}
 	}
 	speaks := make([]bool, len(o.NICs))
-	for i, err := range (greeter{m.vm, args.Token, args.NICs}).await(greeting) {
+	frames, err := greeter{m.vm, args.Token, args.NICs}.expect(greeting, m, func() error { return nil })
+	if err != nil {
+		return nil, err
+	}
+	for i, err := range frames {
 		speaks[i] = args.NICs[i].Announce && err == nil
 		if err != nil {
 			r.logger.Warn("a NIC does not work", "nic", i, "model", o.NICs[i].Model, "problem", err)

@@ -22,6 +22,39 @@ type greeter struct {
 	nics  []renewal.NIC // New or MAC is where the frame comes from
 }
 
+// repeatEvery is how long a frame may take on an idle host, many times over; then
+// the guest is asked for another.
+const repeatEvery = 500 * time.Millisecond
+
+// expect has the guest send its frames and returns what became of that of each
+// NIC; see await. The error is send's, or that of asking again.
+func (g greeter) expect(ctx context.Context, m *machine, send func() error) ([]error, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	greeted := make(chan []error, 1)
+	go func() { greeted <- g.await(ctx) }()
+	if err := send(); err != nil {
+		cancel()
+		<-greeted
+		return nil, err
+	}
+	again := time.NewTicker(repeatEvery)
+	defer again.Stop()
+	for {
+		select {
+		case found := <-greeted:
+			return found, nil
+		case <-again.C:
+		}
+		err := m.Call(ctx, renewal.OpAnnounce, renewal.Announce{NICs: g.nics, Token: g.token}, nil)
+		if err != nil && ctx.Err() == nil {
+			cancel()
+			<-greeted
+			return nil, err
+		}
+	}
+}
+
 // await returns what became of the frame of each NIC, nil where it came or was not
 // to come. ctx bounds the wait.
 func (g greeter) await(ctx context.Context) []error {

@@ -30,7 +30,9 @@ const (
 // first to run, and looking for an interface is 50 ms of them.
 func Operations() map[string]func(context.Context, json.RawMessage) (any, error) {
 	k := &keeper{links: make(map[string]*link)}
-	return map[string]func(context.Context, json.RawMessage) (any, error){OpSettle: k.settle, OpRenew: k.renew}
+	return map[string]func(context.Context, json.RawMessage) (any, error){
+		OpSettle: k.settle, OpRenew: k.renew, OpAnnounce: k.again,
+	}
 }
 
 // keeper is what one operation leaves to the other.
@@ -132,6 +134,41 @@ func (k *keeper) renew(_ context.Context, raw json.RawMessage) (any, error) {
 	var err error
 	answer.BootID, err = bootID()
 	return answer, err
+}
+
+// again sends frames again.
+func (k *keeper) again(_ context.Context, raw json.RawMessage) (any, error) {
+	var args Announce
+	if err := json.Unmarshal(raw, &args); err != nil {
+		return nil, err
+	}
+	if err := checkNICs(args.NICs, args.Token); err != nil {
+		return nil, err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	answer := Settled{Problems: []string{}}
+	for _, n := range args.NICs {
+		answer.Problems = append(answer.Problems, problem(k.repeat(n, args.Token)))
+	}
+	return answer, nil
+}
+
+func (k *keeper) repeat(n NIC, token string) error {
+	if !n.Announce {
+		return nil
+	}
+	l, err := k.find(n.MAC)
+	if err != nil {
+		return err
+	}
+	mac := l.HardwareAddr
+	if n.New != "" {
+		if mac, err = net.ParseMAC(n.New); err != nil {
+			return err
+		}
+	}
+	return errors.Join(l.announce(mac, token), l.hush())
 }
 
 // rename gives an interface its new address and announces it.

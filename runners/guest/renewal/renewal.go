@@ -2,7 +2,8 @@
 // up in the middle of its template's life: with the template's clock, addresses
 // and random generator. Two operations put that right. OpSettle runs once, in
 // the template before it is frozen; OpRenew runs in each clone, before anything
-// else. Both ends are here so that they can only change together: the messages
+// else. OpAnnounce is for frames of theirs that were lost: a driver that has just
+// been given another address may drop some. Both ends are here so that they can only change together: the messages
 // and the frame for the host, the operations for the agents. It imports nothing of
 // the project.
 //
@@ -17,8 +18,9 @@ import (
 
 // Names of the operations.
 const (
-	OpSettle = "agent/settle"
-	OpRenew  = "agent/renew"
+	OpSettle   = "agent/settle"
+	OpRenew    = "agent/renew"
+	OpAnnounce = "agent/announce"
 )
 
 // SeedSize is how many bytes of fresh randomness a clone gets.
@@ -61,6 +63,13 @@ type Renew struct {
 type Renewed struct {
 	BootID   string   `json:"boot_id"`  // drawn by the reseeded generator
 	Problems []string `json:"problems"` // one for each of the NICs; empty: none
+}
+
+// Announce are the arguments of OpAnnounce, which sends the frames of those NICs
+// that announce themselves once more. Its answer is Settled.
+type Announce struct {
+	NICs  []NIC  `json:"nics"` // as in the operation before
+	Token string `json:"token"`
 }
 
 // check says what is wrong with a request.

@@ -103,6 +103,9 @@ func (l *link) send(frame []byte) error {
 // hush closes what sends: each packet of the interface would be copied to it.
 func (l *link) hush() error {
 	fd := l.raw
+	if fd < 0 {
+		return nil
+	}
 	l.raw = -1
 	return os.NewSyscallError("close /dev/bpf", unix.Close(fd))
 }
