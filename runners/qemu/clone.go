@@ -27,10 +27,12 @@ func (t *template) clone(ctx context.Context, f *frozen, s runners.Start) (_ *ma
 	if err != nil {
 		return nil, err
 	}
+	qemu := time.Since(asked)
 	client, _, err := powerOn(ctx, v, cloneTime, func(ctx context.Context) error { return v.monitor.loadState(ctx, v.state) })
 	if err != nil {
 		return nil, cloneFault(err)
 	}
+	agent := time.Since(asked)
 	m := newMachine(t.b.Image.OS, t.o.SMP, v, client)
 	defer func() {
 		if err != nil {
@@ -45,6 +47,7 @@ func (t *template) clone(ctx context.Context, f *frozen, s runners.Start) (_ *ma
 		return nil, err
 	}
 	m.facts.Cloned, m.facts.Command, m.facts.StartTime = true, Quote(o.Cmdline()), time.Since(asked)
+	t.r.logger.Debug("clone", "qemu", qemu, "agent", agent, "renewed", m.facts.StartTime)
 	return m, nil
 }
 

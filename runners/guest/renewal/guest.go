@@ -4,7 +4,6 @@ package renewal
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -39,6 +38,7 @@ func Operations() map[string]func(context.Context, json.RawMessage) (any, error)
 type keeper struct {
 	mu    sync.Mutex
 	seeds *os.File         // where randomness goes; see openSeeds
+	parts int              // in which it goes there
 	links map[string]*link // by the MAC that they had when they were found
 }
 
@@ -246,6 +246,7 @@ func (l *link) ioctl(request uintptr, what string, req *ifReq) error {
 
 func (k *keeper) openSeeds() (err error) {
 	if k.seeds == nil {
+		k.parts = seedParts()
 		k.seeds, err = os.OpenFile(seedDevice, os.O_WRONLY, 0)
 	}
 	return err
@@ -259,8 +260,10 @@ func setClock(ns int64) error {
 
 func bootID() (string, error) {
 	id := make([]byte, 16)
-	if _, err := rand.Read(id); err != nil {
-		return "", errors.Join(errors.New("boot id"), err)
+	// Not crypto/rand, which is 5 ms of code that a clone has not run yet.
+	n, _, errno := unix.Syscall(unix.SYS_GETRANDOM, uintptr(unsafe.Pointer(&id[0])), uintptr(len(id)), 0)
+	if errno != 0 || int(n) != len(id) {
+		return "", fmt.Errorf("boot id: getrandom: %d bytes: %w", n, errno)
 	}
 	return hex.EncodeToString(id), nil
 }

@@ -16,10 +16,8 @@ const (
 	// reseedPause is longer than the tenth of a second within which Fortuna does not
 	// key itself twice (random_fortuna_pre_read in sys/dev/random/fortuna.c).
 	reseedPause = 250 * time.Millisecond
-	// seedWrites fill Fortuna's pool 0 whatever its threshold: a write makes four
-	// events of 12 bytes, which go to the 32 pools in turn, so these bring at least
-	// 8 events to each (randomdev_accumulate in sys/dev/random/randomdev.c).
-	seedWrites = 72
+	// usualPool is the threshold of Fortuna's pool 0, in bytes, where nobody set it.
+	usualPool = 64
 )
 
 // rest lets so much time pass since the generator was last keyed that the first
@@ -38,10 +36,22 @@ func rest(ctx context.Context) error {
 // seedDevice takes entropy.
 const seedDevice = "/dev/random"
 
+// seedParts is how many writes fill Fortuna's pool 0 to its threshold: a write makes
+// four events of 12 bytes, which go to the 32 pools in turn (randomdev_accumulate
+// in sys/dev/random/randomdev.c), so eight bring each pool one. Two more than
+// needed are sent, so that there are 32 bytes of the seed in the pool at least.
+func seedParts() int {
+	pool, err := unix.SysctlUint32("kern.random.fortuna.minpoolsize")
+	if err != nil || pool > 1<<12 {
+		pool = usualPool
+	}
+	return 8 * (int(pool+11)/12 + 2)
+}
+
 // reseed gives the generator so much that it keys itself before it answers next.
 // Each write is a different digest of the seed.
 func (k *keeper) reseed(seed []byte) error {
-	for n := range seedWrites {
+	for n := range k.parts {
 		part := sha256.Sum256(append([]byte{byte(n)}, seed...))
 		if _, err := k.seeds.Write(part[:]); err != nil {
 			return err

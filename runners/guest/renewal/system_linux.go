@@ -17,6 +17,9 @@ func rest(ctx context.Context) error { return ctx.Err() }
 // seedDevice takes entropy. It stays open without being read or written.
 const seedDevice = "/dev/urandom"
 
+// seedParts is 1: the pool is one.
+func seedParts() int { return 1 }
+
 // reseed adds the seed to the entropy pool, credits it, and has the generators of
 // all CPUs keyed anew from the pool (random(4)).
 func (k *keeper) reseed(seed []byte) error {
