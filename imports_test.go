@@ -25,6 +25,7 @@ var rules = []rule{
 	{"suites/wire", nil},
 	{"runners", nil},
 	{"runners/guest", []string{"suites"}},
+	{"runners/guest/renewal", nil},
 	{"runners/console", []string{"suites", "runners"}},
 	{"runners/nic", nil},
 	{"runners/symbol", []string{"runners"}},
@@ -32,7 +33,7 @@ var rules = []rule{
 	{"runners/build/linux", []string{"runners", "runners/build/images"}},
 	{"runners/build/layout", nil},
 	{"runners/build/...", []string{"runners"}},
-	{"runners/qemu", []string{"runners", "runners/guest", "runners/console", "runners/nic"}},
+	{"runners/qemu", []string{"runners", "runners/guest", "runners/guest/renewal", "runners/console", "runners/nic"}},
 	{"runners/runnertest", []string{"runners", "runners/build", "runners/build/..."}},
 	{"orchestrator/pipeline", []string{"suites"}},
 	{"orchestrator/verdict", []string{"suites"}},
@@ -42,7 +43,7 @@ var rules = []rule{
 	{"orchestrator/...", []string{"orchestrator", "orchestrator/verdict", "orchestrator/pipeline", "suites", "runners"}},
 	{"web/api", nil},
 	{"web", []string{"web/api", "orchestrator", "orchestrator/verdict", "suites"}},
-	{"cmd/headwatch-agent", []string{"runners/guest", "suites", "suites/..."}},
+	{"cmd/headwatch-agent", []string{"runners/guest", "runners/guest/renewal", "suites", "suites/..."}},
 	{"cmd/headwatch", []string{"..."}},
 }
 

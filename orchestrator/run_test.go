@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -56,6 +57,11 @@ func (f *fakeRig) Boot(context.Context, runners.Bootable, runners.Spec) (runners
 	return f, nil
 }
 
+func (f *fakeRig) Template(context.Context, runners.Bootable, runners.Spec) (runners.Template, error) {
+	return nil, errors.New("not asked for")
+}
+
+func (f *fakeRig) Wire(int) net.Conn                             { return nil }
 func (f *fakeRig) Command(runners.Bootable, runners.Spec) string { return "" }
 func (f *fakeRig) OS() string                                    { return f.os }
 func (f *fakeRig) CPUs() int                                     { return 2 }

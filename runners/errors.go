@@ -32,6 +32,9 @@ func (e *UnavailableError) Error() string { return e.Reason }
 type BootError struct {
 	Title  string // what the console showed: a crash's title, or where boot stopped
 	Reason string // what was waited for, and how long
+	// Panicked says that the kernel panicked or the guest ended by itself, and not
+	// that the agent was waited for in vain.
+	Panicked bool
 }
 
 func (e *BootError) Error() string { return fmt.Sprintf("%s: %s", e.Title, e.Reason) }

@@ -9,6 +9,7 @@ package runners
 import (
 	"context"
 	"io"
+	"net"
 	"time"
 )
 
@@ -95,6 +96,19 @@ type Spec struct {
 	// image: equal images stay equal. FreeBSD shows it as kenv smbios.system.version,
 	// Linux as /sys/class/dmi/id/product_version. Empty: none is told.
 	Commit string
+	// Ordinal says which of several cold boots of the same machine a template is
+	// wanted of: clones of one are no independent draws of what a boot decides.
+	Ordinal int
+}
+
+// Start says how a machine is started from a template.
+type Start struct {
+	Dir string // folder of this machine's sockets and logs; the caller removes it
+	// ConsoleLog receives what the console says from the start on. Never nil.
+	ConsoleLog Console
+	// Seed decides the addresses of the NICs to which the template's Spec gives
+	// none. 0: each start has others.
+	Seed uint64
 }
 
 // NIC is how a machine is attached: a device model and a link. Zero fields stand
@@ -125,8 +139,28 @@ type Runner interface {
 	// Boot starts a machine and returns when its agent has answered. It returns a
 	// *BootError when the kernel did not get there; any other error is the rig's.
 	Boot(ctx context.Context, b Bootable, s Spec) (Machine, error)
+	// Template makes a frozen machine to start others from, or takes one that was
+	// made from the same image and spec. A cold boot for it fails as Boot does, and
+	// Spec.ConsoleLog has what it said, now or when it was made. Spec.Dir serves
+	// this call only.
+	Template(ctx context.Context, b Bootable, s Spec) (Template, error)
 	// Command is the exact command line that Boot would run, quoted for a shell.
 	Command(b Bootable, s Spec) string
+}
+
+// Template is where machines are started from. It is safe for concurrent use; its
+// owner ends it with Close, which the machines outlive.
+type Template interface {
+	// Facts are those of the cold boot; without a BootID the machine cannot be
+	// cloned, and each Start boots it.
+	Facts() Facts
+	// Start gives a machine of its own, with its clock, addresses and random
+	// generator renewed, and returns when its agent has answered and a frame has
+	// passed each of its wires. ctx bounds the start, not the machine. The kernel's
+	// fault is a *BootError, where the machine is booted; any other error is the
+	// rig's.
+	Start(ctx context.Context, s Start) (Machine, error)
+	Close() error
 }
 
 // Machine is a running guest. It satisfies suites.Guest. One owner uses it and
@@ -138,6 +172,10 @@ type Machine interface {
 	Crashes() []string
 	PowerOff(ctx context.Context) error
 	Facts() Facts
+	// Wire is the host's end of the cable of NIC i, nil when its link is not "wire":
+	// a stream of frames, each behind its length in 4 bytes, big-endian. It is the
+	// machine's: Close closes it.
+	Wire(i int) net.Conn
 	// Done is closed when the guest is gone, for whatever reason.
 	Done() <-chan struct{}
 	// Close ends the machine if it still runs, waits for every process and
@@ -152,8 +190,14 @@ type Facts struct {
 	Accel    string        // "kvm" or "tcg"
 	Flags    []string      // of the host's CPU that runs the guest, as /proc/cpuinfo names them; nil under emulation
 	Monitor  string        // version of the virtual machine monitor
-	BootTime time.Duration // power-on to the agent's first answer
-	Command  string        // exact command line, quoted for a shell
+	BootTime time.Duration // power-on to the agent's first answer, of the cold boot
+	// Template is the boot id of the cold boot that the machine descends from: its
+	// own, unless it was cloned.
+	Template  string
+	Cloned    bool
+	StartTime time.Duration // from asking to the agent's answer
+	MACs      []string      // of the NICs, in their order
+	Command   string        // exact command line, quoted for a shell
 }
 
 // Exit says how a machine ended. The zero value is invalid.

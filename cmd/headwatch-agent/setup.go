@@ -5,8 +5,10 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"maps"
 
 	"github.com/headwatch/headwatch/runners/guest"
+	"github.com/headwatch/headwatch/runners/guest/renewal"
 	"github.com/headwatch/headwatch/suites"
 	kernel "github.com/headwatch/headwatch/suites/kernel/guest"
 	kyua "github.com/headwatch/headwatch/suites/kyua/guest"
@@ -75,6 +77,7 @@ func operations(c control, s setup, tests *kyua.Runs) map[string]guest.Operation
 			return info{c.kind, c.device, s}, nil
 		},
 	}
+	maps.Copy(ops, renewal.Operations())
 	for _, suite := range []map[string]suites.Operation{kernel.Operations(), smoke.Operations(), tests.Operations()} {
 		for name, op := range suite {
 			ops[name] = op

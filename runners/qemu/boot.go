@@ -29,7 +29,18 @@ func (r *Runner) Boot(ctx context.Context, b runners.Bootable, s runners.Spec) (
 	if err != nil {
 		return nil, fmt.Errorf("boot: %w", err)
 	}
-	v, err := startVM(ctx, o, s.Dir, s.ConsoleLog, r.logger)
+	m, err := r.coldBoot(ctx, b.Image.OS, o, substance{}, s)
+	if err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// coldBoot starts a machine from nothing. Its memory and what it writes to its
+// disk go to the substance, if there is one.
+func (r *Runner) coldBoot(ctx context.Context, system string, o Options, to substance, s runners.Spec) (*machine, error) {
+	asked := time.Now()
+	v, err := startVM(ctx, o, to, s.Dir, s.ConsoleLog, r.logger)
 	if err != nil {
 		return nil, err
 	}
@@ -41,22 +52,28 @@ func (r *Runner) Boot(ctx context.Context, b runners.Bootable, s runners.Spec) (
 			timeout = bootTimeoutKVM
 		}
 	}
-	client, took, err := powerOn(ctx, v, timeout)
+	client, took, err := powerOn(ctx, v, timeout, func(ctx context.Context) error { return v.monitor.run(ctx, "cont") })
 	if err != nil {
 		return nil, err
 	}
 	h := client.Hello()
-	m := &machine{os: b.Image.OS, cpus: s.SMP, vm: v, client: client, done: make(chan struct{})}
+	m := newMachine(system, o.SMP, v, client)
 	m.facts = runners.Facts{
 		BootID: h.BootID, Kernel: h.Kernel, Accel: o.Accel, Monitor: "QEMU " + v.monitor.version(),
 		BootTime: took, Command: Quote(o.Cmdline()),
+		Template: h.BootID, StartTime: time.Since(asked), MACs: o.macs(),
 	}
 	if o.Accel == "kvm" {
 		m.facts.Flags = cpuFlags()
 	}
+	return m, nil
+}
+
+func newMachine(system string, cpus int, v *vm, client *guest.Client) *machine {
+	m := &machine{os: system, cpus: cpus, vm: v, client: client, done: make(chan struct{})}
 	m.life, m.lose = context.WithCancelCause(context.Background())
 	go m.watch()
-	return m, nil
+	return m
 }
 
 // options completes the options of a boot: binary, accelerator, absolute paths.
@@ -98,9 +115,9 @@ func (r *Runner) options(ctx context.Context, b *runners.Bootable, s runners.Spe
 	return o, ctx.Err()
 }
 
-// powerOn lets the guest run and waits for its agent. When it fails, nothing of
-// v is left.
-func powerOn(ctx context.Context, v *vm, timeout time.Duration) (*guest.Client, time.Duration, error) {
+// powerOn lets the guest run, as run does it, and waits for its agent. When it
+// fails, nothing of v is left.
+func powerOn(ctx context.Context, v *vm, timeout time.Duration, run func(context.Context) error) (*guest.Client, time.Duration, error) {
 	handshake, giveUp := context.WithCancel(ctx)
 	defer giveUp()
 	var client *guest.Client
@@ -115,7 +132,7 @@ func powerOn(ctx context.Context, v *vm, timeout time.Duration) (*guest.Client, 
 	}()
 	start := time.Now()
 	starting, cancel := context.WithTimeoutCause(ctx, startTime, errSlowStart)
-	err := v.monitor.run(starting, "cont")
+	err := run(starting)
 	cancel()
 	timedOut := err == nil && awaitAgent(ctx, v, answered, start, timeout)
 	took := time.Since(start)
@@ -139,6 +156,7 @@ func powerOn(ctx context.Context, v *vm, timeout time.Duration) (*guest.Client, 
 	}
 	v.stop()
 	<-v.done
+	v.unplug()
 	switch {
 	case ctx.Err() != nil:
 		return nil, 0, fmt.Errorf("boot: %w", context.Cause(ctx))

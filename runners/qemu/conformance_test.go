@@ -26,6 +26,7 @@ func TestConformance(t *testing.T) {
 	runnertest.Run(t, func(t *testing.T) (runners.Runner, runners.Bootable, runners.Spec) {
 		return rec, guest, runners.Spec{
 			SMP: 2, Memory: 256, Accel: "auto", Dir: t.TempDir(), ConsoleLog: console.New(console.Options{}),
+			NICs: []runners.NIC{{Model: "virtio-net", Link: "wire"}, {Model: "virtio-net", Link: "wire"}},
 		}
 	})
 	const path = "../runnertest/testdata/linux.jsonl"

@@ -23,6 +23,10 @@ type chassis struct {
 	// bare leaves out the keyboard controller and the SATA controller. Looking for
 	// what is behind them takes firmware and FreeBSD 1.5 s under emulation.
 	bare bool
+	// file holds the guest's memory; empty: no file does. A machine that is going to
+	// be frozen writes to it, a clone only to pages of its own.
+	file   string
+	frozen bool // it is a clone's
 }
 
 func (c chassis) args() []string {
@@ -34,10 +38,17 @@ func (c chassis) args() []string {
 	if c.bare {
 		board += ",i8042=off,sata=off"
 	}
-	return []string{
-		"-machine", board, "-accel", accel, "-cpu", "max",
-		"-smp", strconv.Itoa(c.smp), "-m", strconv.Itoa(c.memory),
+	var memory []string
+	if c.file != "" {
+		board += ",memory-backend=" + memoryID
+		share := "on"
+		if c.frozen {
+			share = "off"
+		}
+		memory = []string{"-object", fmt.Sprintf("memory-backend-file,id=%s,size=%dM,share=%s,mem-path=%s", memoryID, c.memory, share, escaped(c.file))}
 	}
+	return append(memory, "-machine", board, "-accel", accel, "-cpu", "max",
+		"-smp", strconv.Itoa(c.smp), "-m", strconv.Itoa(c.memory))
 }
 
 // directBoot loads a kernel without a boot loader.
@@ -58,16 +69,23 @@ func (d directBoot) args() []string {
 }
 
 // disk is a raw image. What the guest writes goes to an unlinked temporary file:
-// images are shared.
+// images are shared. A machine that is going to be frozen writes to an overlay,
+// and its clones have a temporary file each over both.
 type disk struct {
-	index int
-	path  string
-	boot  bool // firmware boots from it, and connects no other device first
-	fd    int  // descriptor that QEMU starts with; 0: it opens path
+	index   int
+	path    string
+	boot    bool // firmware boots from it, and connects no other device first
+	fd      int  // descriptor that QEMU starts with; 0: it opens path
+	overlay string
+	cow     []int // descriptors of the overlay, for reading and for writing; none: by its name
+	frozen  bool
 }
 
 // set is the name by which QEMU opens a disk that it was handed.
 func (d disk) set() string { return fmt.Sprintf("/dev/fdset/%d", d.index+1) }
+
+// overlaySet is the name by which it opens the overlay: sets of disks come before.
+const overlaySet = "/dev/fdset/100"
 
 func (d disk) args() []string {
 	if d.path == "" {
@@ -83,7 +101,18 @@ func (d disk) args() []string {
 	if d.fd != 0 {
 		a, path = []string{"-add-fd", fmt.Sprintf("fd=%d,set=%d", d.fd, d.index+1)}, d.set()
 	}
-	return append(a, "-drive", "if=none,id="+id+",format=raw,snapshot=on,file="+escaped(path), "-device", device)
+	drive := "if=none,id=" + id + ",format=raw,snapshot=on,file=" + escaped(path)
+	if d.overlay != "" {
+		over, snapshot := d.overlay, "off"
+		for _, fd := range d.cow {
+			a, over = append(a, "-add-fd", fmt.Sprintf("fd=%d,set=100", fd)), overlaySet
+		}
+		if d.frozen {
+			snapshot = "on"
+		}
+		drive = fmt.Sprintf("if=none,id=%s,format=qcow2,snapshot=%s,file=%s,backing.driver=raw,backing.file.filename=%s", id, snapshot, escaped(over), escaped(path))
+	}
+	return append(a, "-drive", drive, "-device", device)
 }
 
 // socket is a character device on a unix socket: one that QEMU starts with, or one
@@ -148,26 +177,38 @@ func (entropy) args() []string {
 type nic struct {
 	index int
 	spec  runners.NIC
-	ends  []nics.Ends // of all NICs; empty: a person has none
+	ends  nics.Ends
+	// still keeps a virtio NIC from asking its guest to announce a move. The guest did
+	// not move; and of a clone that was told to announce itself 0 times QEMU 7.2 dies
+	// when the guest resets the NIC, as in each power-off.
+	still bool
 }
 
 func (n nic) args() []string {
-	var ends nics.Ends
-	if n.index < len(n.ends) {
-		ends = n.ends[n.index]
+	a := nics.NIC(n.spec).Args(n.index, n.ends)
+	if n.still && strings.HasPrefix(n.spec.Model, "virtio-net") {
+		a[len(a)-1] += ",guest_announce=off"
 	}
-	return nics.NIC(n.spec).Args(n.index, ends)
+	return a
+}
+
+// mac is the address that the device starts with; empty: the card has its own.
+func (n nic) mac() string {
+	if n.spec.MAC != "" || n.spec.Link == nics.VFIO {
+		return n.spec.MAC
+	}
+	return fmt.Sprintf("52:54:00:68:77:%02x", n.index)
 }
 
 func (n nic) check() error {
-	if n.spec.Link == nics.Wire {
-		return fmt.Errorf("nic %d: link wire: this runner knows only user, tap and vfio", n.index)
-	}
 	if err := nics.NIC(n.spec).Check(); err != nil {
 		return fmt.Errorf("nic %d: %w", n.index, err)
 	}
 	return nil
 }
+
+// memoryID names the guest's memory: the frozen state refers to it.
+const memoryID = "memory0"
 
 // board is what the machine says of itself: system information of the SMBIOS
 // (DSP0134, 7.2).

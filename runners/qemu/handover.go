@@ -25,6 +25,7 @@ type handover struct {
 type descriptors struct {
 	monitor, console, control int
 	disks                     []int
+	overlay                   []int       // one for each way in which it is opened
 	ends                      []nics.Ends // by NIC
 }
 
@@ -54,7 +55,7 @@ func (h *handover) pair(name string) (net.Conn, int, error) {
 // the user a, and makes o point to them.
 func (h *handover) images(o *Options, a *account) error {
 	for _, path := range []*string{&o.Kernel, &o.Initrd} {
-		if *path == "" {
+		if *path == "" || o.Clone {
 			continue
 		}
 		f, err := openFor(a, *path)
@@ -74,6 +75,48 @@ func (h *handover) images(o *Options, a *account) error {
 		h.names = append(h.names, disk{index: i}.set(), path)
 	}
 	return nil
+}
+
+// substance is what a frozen machine consists of, beside its image: memory files
+// without names. nil: the machine has none.
+type substance struct {
+	ram     *os.File // the guest's memory
+	overlay *os.File // what it wrote to its disk
+	state   *os.File // its devices
+}
+
+// substance hands over what o.RAM and o.Overlay stand for, and a clone's state, as
+// descriptor state. Each gets an offset of its own.
+func (h *handover) substance(o *Options, s substance) (state int, err error) {
+	if s.ram == nil {
+		return 0, nil
+	}
+	f, err := again(s.ram, os.O_RDWR)
+	if err != nil {
+		return 0, err
+	}
+	name := reopen(h.add(f), o.RAM)
+	h.names = append(h.names, name, o.RAM)
+	o.RAM = name
+	if s.overlay != nil {
+		for _, mode := range []int{os.O_RDONLY, os.O_RDWR} {
+			if mode == os.O_RDWR && o.Clone {
+				continue
+			}
+			if f, err = again(s.overlay, mode); err != nil {
+				return 0, err
+			}
+			o.handed.overlay = append(o.handed.overlay, h.add(f))
+		}
+		h.names = append(h.names, overlaySet, o.Overlay)
+	}
+	if o.Clone {
+		if f, err = again(s.state, os.O_RDONLY); err != nil {
+			return 0, err
+		}
+		state = h.add(f)
+	}
+	return state, nil
 }
 
 // openFor opens a file that QEMU, as the user a, opens again by its descriptor,

@@ -60,6 +60,8 @@ func (l *links) open(ctx context.Context, o *Options, h *handover, user *account
 	for i, n := range o.NICs {
 		var err error
 		switch n.Link {
+		case nics.Wire:
+			l.wires[i], o.handed.ends[i].Wire, err = h.pair(fmt.Sprintf("wire%d", i))
 		case nics.Tap:
 			o.handed.ends[i], err = l.openTap(i, nics.NIC(n), h)
 		case nics.VFIO:

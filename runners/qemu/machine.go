@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/headwatch/headwatch/runners"
@@ -44,6 +45,9 @@ func (m *machine) OS() string            { return m.os }
 func (m *machine) CPUs() int             { return m.cpus }
 func (m *machine) Facts() runners.Facts  { return m.facts }
 func (m *machine) Done() <-chan struct{} { return m.done }
+
+// Wire is the host's end of NIC i's cable, nil when it has none.
+func (m *machine) Wire(i int) net.Conn { return m.vm.links.wire(i) }
 
 // Crashes lists the titles of the crashes on the console, warnings included.
 // Reports that something stalled are left out when the host did it, by giving
@@ -123,6 +127,7 @@ var errStillOn = errors.New("guest sent its end marker and did not power off")
 func (m *machine) Close() (runners.Exit, error) {
 	m.vm.stop()
 	<-m.done
+	m.vm.unplug()
 	if m.exit == runners.ExitMonitor || m.exit == runners.ExitGuest && m.after.rigs() {
 		return m.exit, m.after.loss()
 	}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/digitalocean/go-qemu/qmp"
@@ -20,6 +22,11 @@ type monitor struct {
 
 	once sync.Once
 	end  ending // set before ended is closed
+
+	freezing atomic.Bool   // STOP is asked for
+	moved    chan struct{} // closed with the first event that says how a migration ended
+	whither  string        // its status; set before moved is closed
+	moveOnce sync.Once
 }
 
 // ending is QEMU's word on how the guest ended.
@@ -35,7 +42,7 @@ func dialMonitor(path string) (*monitor, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &monitor{qmp: q, ended: make(chan struct{})}, nil
+	return &monitor{qmp: q, ended: make(chan struct{}), moved: make(chan struct{})}, nil
 }
 
 // greet returns when the greeting came or QEMU is gone: the caller ends QEMU to
@@ -59,7 +66,13 @@ func (m *monitor) greet() error {
 func (m *monitor) see(e qmp.Event) {
 	switch e.Event {
 	case "SHUTDOWN", "GUEST_PANICKED":
-	case "STOP": // nobody asked for it, and it follows neither of the others
+	case "STOP": // unless it was asked for, and it follows neither of the others
+		if m.freezing.Load() {
+			return
+		}
+	case "MIGRATION":
+		m.migrated(e)
+		return
 	default:
 		return
 	}
@@ -71,15 +84,32 @@ func (m *monitor) see(e qmp.Event) {
 	})
 }
 
+func (m *monitor) migrated(e qmp.Event) {
+	status, _ := e.Data["status"].(string)
+	if status != "completed" && status != "failed" && status != "cancelled" {
+		return
+	}
+	m.moveOnce.Do(func() {
+		m.whither = status
+		close(m.moved)
+	})
+}
+
 // run executes a command without arguments and without an answer that matters.
 func (m *monitor) run(ctx context.Context, command string) error {
-	text, err := json.Marshal(qmp.Command{Execute: command})
+	return m.do(ctx, command, nil, nil)
+}
+
+// do executes a command without an answer that matters, and hands over a file with
+// it, if there is one.
+func (m *monitor) do(ctx context.Context, command string, args any, file *os.File) error {
+	text, err := json.Marshal(qmp.Command{Execute: command, Args: args})
 	if err != nil {
 		return err
 	}
 	answered := make(chan error, 1)
 	m.tasks.Go(func() {
-		_, err := m.qmp.Run(text)
+		_, err := m.qmp.RunWithFile(text, file)
 		answered <- err
 	})
 	select {
@@ -91,6 +121,57 @@ func (m *monitor) run(ctx context.Context, command string) error {
 		return fmt.Errorf("monitor: %s: %w", command, err)
 	}
 	return nil
+}
+
+// capability is one of a migration's.
+type capability struct {
+	Name  string `json:"capability"`
+	State bool   `json:"state"`
+}
+
+// stateOnly makes a migration leave out memory that is shared, for it is in a file,
+// and tell how it ended.
+func (m *monitor) stateOnly(ctx context.Context) error {
+	caps := []capability{{"x-ignore-shared", true}, {"events", true}}
+	return m.do(ctx, "migrate-set-capabilities", map[string]any{"capabilities": caps}, nil)
+}
+
+// saveState stops the guest and writes the state of its devices to a file.
+func (m *monitor) saveState(ctx context.Context, to *os.File) error {
+	m.freezing.Store(true)
+	if err := m.run(ctx, "stop"); err != nil {
+		return err
+	}
+	if err := m.stateOnly(ctx); err != nil {
+		return err
+	}
+	const name = "state"
+	if err := m.do(ctx, "getfd", map[string]any{"fdname": name}, to); err != nil {
+		return err
+	}
+	if err := m.do(ctx, "migrate", map[string]any{"uri": "fd:" + name}, nil); err != nil {
+		return err
+	}
+	select {
+	case <-m.moved:
+	case <-m.ended:
+		return fmt.Errorf("monitor: migrate: qemu ended with it (%s)", m.end.event)
+	case <-ctx.Done():
+		return fmt.Errorf("monitor: migrate: %w", context.Cause(ctx))
+	}
+	if m.whither != "completed" {
+		return fmt.Errorf("monitor: migrate: %s", m.whither)
+	}
+	return nil
+}
+
+// loadState gives a QEMU that waits for it the state in its descriptor fd. The
+// guest runs from then on.
+func (m *monitor) loadState(ctx context.Context, fd int) error {
+	if err := m.stateOnly(ctx); err != nil {
+		return err
+	}
+	return m.do(ctx, "migrate-incoming", map[string]any{"uri": fmt.Sprintf("fd:%d", fd)}, nil)
 }
 
 func (m *monitor) version() string { return m.qmp.Version.String() }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/headwatch/headwatch/runners"
+	nics "github.com/headwatch/headwatch/runners/nic"
 )
 
 // PortName is the virtio-serial port by which the guest finds its host.
@@ -35,6 +36,12 @@ type Options struct {
 	// are refused.
 	Passthrough string
 
+	// Memory file and overlay of a machine that is going to be frozen; empty: none.
+	RAM, Overlay string
+	// Clone renders a machine that takes its state from a frozen one with this RAM
+	// and Overlay, instead of booting.
+	Clone bool
+
 	handed descriptors // for the QEMU that this process starts; people's finds all by name
 }
 
@@ -57,8 +64,17 @@ func (o Options) Cmdline() []string {
 		argv = append(argv, "-no-reboot")
 	} else {
 		// QEMU starts stopped and ends only when told to, so that no event is missed:
-		// its exit code says nothing about the guest.
-		argv = append(argv, "-S", "-action", "reboot=shutdown,shutdown=pause,panic=pause,watchdog=pause",
+		// its exit code says nothing about the guest. A clone runs once it has its state.
+		start := []string{"-S"}
+		switch {
+		case o.Clone:
+			// Unasked it would announce the template's addresses on each wire.
+			start = []string{"-incoming", "defer", "-global", "migration.announce-rounds=0"}
+		case o.RAM != "":
+			// A state that says that it was stopped would leave its clones stopped.
+			start = append(start, "-global", "migration.store-global-state=off")
+		}
+		argv = append(append(argv, start...), "-action", "reboot=shutdown,shutdown=pause,panic=pause,watchdog=pause",
 			"-mon", "chardev="+monitorID+",mode=control")
 	}
 	return append(argv, o.Extra...)
@@ -68,7 +84,7 @@ func (o Options) Cmdline() []string {
 func (o Options) fromDisk() bool { return o.Kernel == "" }
 
 func (o Options) features() []feature {
-	fs := []feature{chassis{o.Accel, o.SMP, o.Memory, o.fromDisk()}}
+	fs := []feature{chassis{o.Accel, o.SMP, o.Memory, o.fromDisk(), o.RAM, o.Clone}}
 	if o.Person {
 		fs = append(fs, terminal{consoleID}, nowhere{controlID})
 	} else {
@@ -81,21 +97,50 @@ func (o Options) features() []feature {
 	} else {
 		fs = append(fs, agentPort{controlID})
 	}
-	fs = append(fs, entropy{}, directBoot{o.Kernel, o.Initrd, o.Append}, o.Firmware)
-	for i, path := range o.Disks {
-		d := disk{index: i, path: path, boot: o.fromDisk() && i == o.Starts}
-		if i < len(o.handed.disks) {
-			d.fd = o.handed.disks[i]
-		}
-		fs = append(fs, d)
+	fs = append(fs, entropy{})
+	if !o.Clone { // its memory has the kernel, and QEMU would read 30 MB for nothing
+		fs = append(fs, directBoot{o.Kernel, o.Initrd, o.Append})
 	}
-	for i, n := range o.NICs {
-		fs = append(fs, nic{i, n, o.handed.ends})
+	fs = append(fs, o.Firmware)
+	for i := range o.Disks {
+		fs = append(fs, o.disk(i))
+	}
+	for i := range o.NICs {
+		fs = append(fs, o.nic(i))
 	}
 	if o.Commit != "" {
 		fs = append(fs, board{o.Commit})
 	}
 	return fs
+}
+
+func (o Options) nic(i int) nic {
+	n := nic{index: i, spec: o.NICs[i], ends: nics.Ends{Loose: o.Person}, still: o.RAM != ""}
+	if i < len(o.handed.ends) {
+		n.ends = o.handed.ends[i]
+	}
+	return n
+}
+
+// disk is the machine's i-th. Only the first can have an overlay.
+func (o Options) disk(i int) disk {
+	d := disk{index: i, path: o.Disks[i], boot: o.fromDisk() && i == o.Starts, frozen: o.Clone}
+	if i < len(o.handed.disks) {
+		d.fd = o.handed.disks[i]
+	}
+	if i == 0 {
+		d.overlay, d.cow = o.Overlay, o.handed.overlay
+	}
+	return d
+}
+
+// macs are the addresses that the NICs start with.
+func (o Options) macs() []string {
+	var macs []string
+	for i := range o.NICs {
+		macs = append(macs, o.nic(i).mac())
+	}
+	return macs
 }
 
 // optionsFor makes the options of a boot, all but the binary and the

@@ -31,6 +31,8 @@ func TestCmdline(t *testing.T) {
 		accel  string
 		person bool
 		flash  bool // firmware as code only
+		ram    bool // a machine that is going to be frozen
+		clone  bool
 	}{
 		"linux": {b: linux, s: runners.Spec{SMP: 2, Memory: 256}, accel: "tcg"},
 		"linux_serial_nics": {b: linux, accel: "kvm", s: runners.Spec{
@@ -41,6 +43,11 @@ func TestCmdline(t *testing.T) {
 		"freebsd":       {b: freebsd, s: runners.Spec{SMP: 1, Memory: 512}, accel: "tcg"},
 		"freebsd_flash": {b: freebsd, s: runners.Spec{SMP: 1, Memory: 512}, accel: "tcg", flash: true},
 		"linux_disk":    {b: linuxDisk, s: runners.Spec{SMP: 1, Memory: 512}, accel: "tcg"},
+		"template":      {b: linux, s: runners.Spec{SMP: 2, Memory: 512, NICs: []runners.NIC{{Model: "virtio-net", Link: "wire"}}}, accel: "tcg", ram: true},
+		"template_disk": {b: freebsd, s: runners.Spec{SMP: 1, Memory: 512}, accel: "tcg", ram: true},
+		"clone":         {b: linux, s: runners.Spec{SMP: 2, Memory: 512, NICs: []runners.NIC{{Model: "virtio-net", Link: "wire"}}}, accel: "tcg", ram: true, clone: true},
+		"clone_disk":    {b: freebsd, s: runners.Spec{SMP: 1, Memory: 512}, accel: "tcg", ram: true, clone: true},
+		"wire_person":   {b: linux, s: runners.Spec{SMP: 2, Memory: 512, NICs: []runners.NIC{{Model: "virtio-net", Link: "wire"}}}, accel: "tcg", person: true},
 		"linux_person":  {b: linux, s: runners.Spec{SMP: 2, Memory: 256}, accel: "tcg", person: true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -51,6 +58,12 @@ func TestCmdline(t *testing.T) {
 			o.Binary, o.Accel, o.Person = "qemu-system-x86_64", c.accel, c.person
 			if o.fromDisk() {
 				o.Firmware = Firmware{Path: "/firmware/a,b.fd", Code: c.flash}
+			}
+			if o.Clone = c.clone; c.ram {
+				o.RAM = ramName
+				if len(o.Disks) > 0 {
+					o.Overlay = overlayName
+				}
 			}
 			got := strings.Join(o.Cmdline(), "\n") + "\n"
 			golden := "testdata/" + name + ".golden"
@@ -79,7 +92,7 @@ func TestBadRequests(t *testing.T) {
 		"0 virtual CPUs":              func(_ *runners.Bootable, s *runners.Spec) { s.SMP = 0 },
 		"memory of 0 MiB":             func(_ *runners.Bootable, s *runners.Spec) { s.Memory = 0 },
 		`control channel "telepathy"`: func(_ *runners.Bootable, s *runners.Spec) { s.Control = "telepathy" },
-		"nic 0: link wire":            func(_ *runners.Bootable, s *runners.Spec) { s.NICs = []runners.NIC{{Model: "e1000", Link: "wire"}} },
+		`nic 0: link "rope"`:          func(_ *runners.Bootable, s *runners.Spec) { s.NICs = []runners.NIC{{Model: "e1000", Link: "rope"}} },
 		`nic 0: model "e1000,addr=3"`: func(_ *runners.Bootable, s *runners.Spec) {
 			s.NICs = []runners.NIC{{Model: "e1000,addr=3", Link: "user"}}
 		},

@@ -22,7 +22,7 @@ func bootAndHang() {
 	o, err := New(Config{}).options(context.Background(), &b, s)
 	if err == nil {
 		var v *vm
-		if v, err = startVM(context.Background(), o, s.Dir, s.ConsoleLog, slog.New(slog.DiscardHandler)); err == nil {
+		if v, err = startVM(context.Background(), o, substance{}, s.Dir, s.ConsoleLog, slog.New(slog.DiscardHandler)); err == nil {
 			fmt.Println(v.proc.cmd.Process.Pid)
 			select {}
 		}

@@ -113,9 +113,9 @@ func (a aftermath) bootFailure(phase string, waited time.Duration, timedOut bool
 	case a.panic == "" && a.stall != "":
 		return a.starvation()
 	case a.exit == runners.ExitGuest:
-		return &runners.BootError{Title: title, Reason: fmt.Sprintf("%s %v after power-on, before the agent answered%s", a.end, secs, a.silence())}
+		return &runners.BootError{Title: title, Reason: fmt.Sprintf("%s %v after power-on, before the agent answered%s", a.end, secs, a.silence()), Panicked: true}
 	case timedOut:
-		return &runners.BootError{Title: title, Reason: fmt.Sprintf("no answer from the agent within %v%s", secs, a.silence())}
+		return &runners.BootError{Title: title, Reason: fmt.Sprintf("no answer from the agent within %v%s", secs, a.silence()), Panicked: a.panic != ""}
 	case a.exit == runners.ExitMonitor:
 		return &runners.InfraError{Op: "run qemu", Err: a.monitorError()}
 	case a.stream != nil:

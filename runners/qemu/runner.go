@@ -27,6 +27,11 @@ type Config struct {
 	// Passthrough is a folder for the journals of NICs that are passed through; see
 	// runners/nic. Empty: link vfio is refused.
 	Passthrough string
+	// Templates is the folder that keeps frozen machines for later; empty: each lives
+	// only while it is open.
+	Templates string
+	// TemplatesSize bounds the folder, in bytes; 0: DefaultTemplatesSize.
+	TemplatesSize int64
 }
 
 // Runner boots images in QEMU. It implements runners.Runner and is safe for
@@ -39,6 +44,12 @@ type Runner struct {
 	probing sync.Mutex // held while probing
 	accel   string     // what the probe found; empty: not probed yet
 	detail  string
+
+	asking   sync.Mutex // held while QEMU is asked
+	known    string     // its version; empty: not asked yet
+	attic    *attic     // templates that are kept
+	shelving sync.Mutex
+	shelf    map[string]*shelved // templates in use, by key
 }
 
 var _ runners.Runner = (*Runner)(nil)
@@ -51,7 +62,13 @@ func New(c Config) *Runner {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Runner{name: c.Binary, logger: c.Log, passthrough: c.Passthrough}
+	if c.TemplatesSize <= 0 {
+		c.TemplatesSize = DefaultTemplatesSize
+	}
+	return &Runner{
+		name: c.Binary, logger: c.Log, passthrough: c.Passthrough, shelf: make(map[string]*shelved),
+		attic: &attic{dir: c.Templates, limit: c.TemplatesSize, log: c.Log},
+	}
 }
 
 // binary finds QEMU; without one the error is a *runners.InfraError.

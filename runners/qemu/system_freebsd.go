@@ -1,6 +1,7 @@
 package qemu
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -27,6 +28,20 @@ func inFolder(dir *os.File, name string) string { return filepath.Join(dir.Name(
 func copyOf(f *os.File) (*os.File, error) {
 	return nil, fmt.Errorf("%s: the user %s, as whom QEMU runs, may not read it: make it readable for all", f.Name(), servant)
 }
+
+// freezes is false: memory without a name could not be handed to QEMU, and one with
+// a name would be open to writing by every clone of it.
+const freezes = false
+
+// What templates are made of is not to be had here; see freezes.
+var errNoTemplates = errors.New("no templates on this system")
+
+func memoryFile(string) (*os.File, error)                   { return nil, errNoTemplates }
+func again(*os.File, int) (*os.File, error)                 { return nil, errNoTemplates }
+func seal(*os.File) error                                   { return errNoTemplates }
+func flock(*os.File, bool) bool                             { return false }
+func occupies(st os.FileInfo) int64                         { return st.Size() }
+func nextData(*os.File, int64, int64) (int64, int64, error) { return 0, 0, errNoTemplates }
 
 // starvation is zero: FreeBSD counts waiting for a CPU nowhere that another
 // process could read.

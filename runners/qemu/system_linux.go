@@ -2,11 +2,13 @@ package qemu
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -30,11 +32,71 @@ func inFolder(dir *os.File, name string) string {
 // memoryFile is an empty file without a name that everybody may open who has its
 // descriptor.
 func memoryFile(name string) (*os.File, error) {
-	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	if err != nil {
 		return nil, fmt.Errorf("memory file: %w", err)
 	}
 	return os.NewFile(uintptr(fd), name), nil
+}
+
+// freezes says that a machine's memory can be a file that QEMU is handed.
+const freezes = true
+
+// again opens an open file once more, with an offset of its own.
+func again(f *os.File, mode int) (*os.File, error) {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var file *os.File
+	var failure error
+	err = raw.Control(func(fd uintptr) {
+		file, failure = os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", fd), mode, 0)
+	})
+	if err == nil {
+		err = failure
+	}
+	return file, err
+}
+
+// seal makes a memory file one that nobody can write to any more, whoever opens it
+// and however. A private mapping of it can still be written.
+func seal(f *os.File) error {
+	_, err := unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_WRITE|unix.F_SEAL_SEAL)
+	return os.NewSyscallError("seal a memory file", err)
+}
+
+// nextData is where data begins in f at or after offset, and where it ends; size
+// when there is none.
+func nextData(f *os.File, offset, size int64) (from, to int64, err error) {
+	from, err = unix.Seek(int(f.Fd()), offset, unix.SEEK_DATA)
+	if errors.Is(err, unix.ENXIO) {
+		return size, size, nil
+	}
+	if err != nil {
+		return 0, 0, os.NewSyscallError("seek", err)
+	}
+	to, err = unix.Seek(int(f.Fd()), from, unix.SEEK_HOLE)
+	return from, to, os.NewSyscallError("seek", err)
+}
+
+// flock takes a lock on an open file or folder, without waiting; false: somebody
+// has it.
+func flock(f *os.File, exclusive bool) bool {
+	how := unix.LOCK_SH
+	if exclusive {
+		how = unix.LOCK_EX
+	}
+	return unix.Flock(int(f.Fd()), how|unix.LOCK_NB) == nil
+}
+
+// occupies is how many bytes of its file system a file takes.
+func occupies(st os.FileInfo) int64 {
+	sys, ok := st.Sys().(*syscall.Stat_t)
+	if !ok {
+		return st.Size()
+	}
+	return sys.Blocks * 512
 }
 
 // copyOf copies a file into memory.

@@ -40,6 +40,7 @@ type vm struct {
 
 	handed   handover
 	links    links
+	state    int // QEMU's descriptor of the state that a clone takes
 	console  net.Conn
 	ear      *ear
 	reading  sync.WaitGroup // until the console has said its last
@@ -52,17 +53,18 @@ type vm struct {
 
 // startVM starts QEMU with the guest's CPUs stopped. The console goes to log.
 // ctx bounds the start only.
-func startVM(ctx context.Context, o Options, dir string, log runners.Console, logger *slog.Logger) (*vm, error) {
+func startVM(ctx context.Context, o Options, from substance, dir string, log runners.Console, logger *slog.Logger) (*vm, error) {
 	f, err := openFolder(dir)
 	if err != nil {
 		return nil, err
 	}
 	v := &vm{
-		folder: f, log: log, phases: newPhaseLog(), stalls: &stalls{log: logger}, links: links{log: logger}, kernel: o.Kernel, hold: o.fromDisk() && o.Serial,
+		folder: f, log: log, phases: newPhaseLog(), stalls: &stalls{log: logger}, links: links{log: logger}, kernel: o.Kernel, hold: o.fromDisk() && o.Serial && !o.Clone,
 		stopped: make(chan struct{}), done: make(chan struct{}),
 	}
-	if err := v.start(ctx, o, io.MultiWriter(log, v.phases)); err != nil {
+	if err := v.start(ctx, o, from, io.MultiWriter(log, v.phases)); err != nil {
 		v.discard()
+		v.unplug()
 		if v.control != nil {
 			v.control.Close()
 		}
@@ -74,7 +76,7 @@ func startVM(ctx context.Context, o Options, dir string, log runners.Console, lo
 
 // start starts QEMU with its three connections and waits for its greeting. The
 // wait ends when QEMU does, and QEMU ends with ctx.
-func (v *vm) start(ctx context.Context, o Options, said io.Writer) error {
+func (v *vm) start(ctx context.Context, o Options, from substance, said io.Writer) error {
 	user, err := unprivileged()
 	if err != nil {
 		return err
@@ -82,6 +84,9 @@ func (v *vm) start(ctx context.Context, o Options, said io.Writer) error {
 	defer v.handed.close()
 	if err := v.handed.images(&o, user); err != nil {
 		return &runners.InfraError{Op: "open image", Err: err}
+	}
+	if v.state, err = v.handed.substance(&o, from); err != nil {
+		return &runners.InfraError{Op: "open template", Err: err}
 	}
 	if err := v.connect(&o); err != nil {
 		return &runners.InfraError{Op: "connect to qemu", Err: err}
@@ -230,7 +235,18 @@ func (v *vm) crashes() (kernels, hosts []runners.Crash) {
 	return v.stalls.split(v.log.Crashes())
 }
 
-// discard ends and closes whatever there is, but for the agent's connection.
+// unplug closes the host's ends of the wires. What the guest sent can be read until
+// then.
+func (v *vm) unplug() {
+	for _, w := range v.links.wires {
+		if w != nil {
+			w.Close()
+		}
+	}
+}
+
+// discard ends and closes whatever there is, but for the agent's connection and
+// the wires.
 func (v *vm) discard() {
 	if v.proc != nil {
 		v.proc.kill()

@@ -59,7 +59,8 @@ type file struct {
 	data []byte
 }
 
-// modules are the agent's channel's, in the order in which they load.
+// modules are those of the agent's channel and of a NIC, in the order in which they
+// load.
 func modules(t testing.TB, root string) []file {
 	t.Helper()
 	paths := make(map[string]string) // module name → path
@@ -94,6 +95,7 @@ func modules(t testing.TB, root string) []file {
 	}
 	add("virtio_pci")
 	add("virtio_console")
+	add("virtio_net")
 	return append(files, file{"modules/order", 0o100644, []byte(strings.Join(order, "\n"))})
 }
 

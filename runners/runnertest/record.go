@@ -74,6 +74,9 @@ type recorded struct {
 }
 
 func (m *recorded) Call(ctx context.Context, op string, args, result any) error {
+	if its(op) {
+		return m.Machine.Call(ctx, op, args, result)
+	}
 	var raw json.RawMessage
 	err := m.Machine.Call(ctx, op, args, &raw)
 	call := callEntry{Op: op, Result: raw}

@@ -4,14 +4,17 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/headwatch/headwatch/runners"
 )
@@ -90,11 +93,56 @@ func (r *Replay) Boot(ctx context.Context, b runners.Bootable, s runners.Spec) (
 	}
 	m := &replayed{r: r, log: s.ConsoleLog, facts: r.boot.Facts, done: make(chan struct{})}
 	m.facts.BootID = fmt.Sprintf("%s-%d", r.boot.Facts.BootID, r.boots.Add(1))
+	m.facts.Template = m.facts.BootID
 	return m, nil
 }
 
 // Command is the recorded machine's.
 func (r *Replay) Command(runners.Bootable, runners.Spec) string { return r.boot.Facts.Command }
+
+// Template replays a cold boot, and each start is the recorded machine again, with a
+// boot id of its own.
+func (r *Replay) Template(ctx context.Context, b runners.Bootable, s runners.Spec) (runners.Template, error) {
+	m, err := r.Boot(ctx, b, s)
+	if err != nil {
+		return nil, err
+	}
+	f := m.Facts()
+	if _, err := m.Close(); err != nil {
+		return nil, err
+	}
+	return &replayedTemplate{r: r, b: b, spec: s, facts: f}, nil
+}
+
+type replayedTemplate struct {
+	r      *Replay
+	b      runners.Bootable
+	spec   runners.Spec
+	facts  runners.Facts
+	closed atomic.Bool
+}
+
+func (t *replayedTemplate) Facts() runners.Facts { return t.facts }
+
+func (t *replayedTemplate) Close() error {
+	t.closed.Store(true)
+	return nil
+}
+
+func (t *replayedTemplate) Start(ctx context.Context, s runners.Start) (runners.Machine, error) {
+	if t.closed.Load() {
+		return nil, errors.New("start: template is closed")
+	}
+	spec := t.spec
+	spec.Dir, spec.ConsoleLog = s.Dir, s.ConsoleLog
+	m, err := t.r.Boot(ctx, t.b, spec)
+	if err != nil {
+		return nil, err
+	}
+	f := &m.(*replayed).facts
+	f.Template, f.Cloned = t.facts.BootID, true
+	return m, nil
+}
 
 type replayed struct {
 	r     *Replay
@@ -103,12 +151,45 @@ type replayed struct {
 	once  sync.Once
 	done  chan struct{}
 	exit  runners.Exit // set before done is closed
+
+	mu   sync.Mutex
+	kept string // what Remember keeps
+}
+
+// own answers what no recording can: what belongs to one machine alone.
+func (m *replayed) own(op, args string, result any) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var answer any
+	switch op {
+	case Random:
+		b := make([]byte, 32)
+		rand.Read(b) // it never fails: crypto/rand
+		answer = b
+	case Clock:
+		answer = time.Now().UnixNano()
+	case Remember:
+		answer = [2]string{m.kept, m.kept}
+		if err := json.Unmarshal([]byte(args), &m.kept); err != nil {
+			return err
+		}
+	default:
+		return fmt.Errorf("%s: a recording has no NICs", op)
+	}
+	text, err := json.Marshal(answer)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(text, result)
 }
 
 func (m *replayed) OS() string            { return m.r.boot.OS }
 func (m *replayed) CPUs() int             { return m.r.boot.CPUs }
 func (m *replayed) Facts() runners.Facts  { return m.facts }
 func (m *replayed) Done() <-chan struct{} { return m.done }
+
+// Wire is nil: a recording has no cable.
+func (m *replayed) Wire(int) net.Conn { return nil }
 
 func (m *replayed) Crashes() []string {
 	var titles []string
@@ -129,6 +210,9 @@ func (m *replayed) Call(ctx context.Context, op string, args, result any) error 
 	key, err := compact(args)
 	if err != nil {
 		return err
+	}
+	if its(op) {
+		return m.own(op, key, result)
 	}
 	c, ok := m.r.calls[[2]string{op, key}]
 	switch {

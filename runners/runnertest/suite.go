@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -22,7 +23,17 @@ const (
 	OpenMissing = "test/open_missing" // open(2) of a file that is not there
 	Wait        = "test/wait"         // ends when it is cancelled
 	Panic       = "test/panic"        // the kernel panics
+
+	// What these answer is the machine's own and never the same twice.
+	Random   = "test/random"   // 32 bytes of the kernel's random generator
+	Clock    = "test/clock"    // the wall clock, in nanoseconds since 1970
+	Remember = "test/remember" // keeps a text in memory and in a file; returns what it kept in both before
+	MACs     = "test/macs"     // the addresses of the interfaces, but for the loopback
+	Send     = "test/send"     // sends a frame of a text out of each of these
 )
+
+// its reports whether an operation's answer belongs to one machine alone.
+func its(op string) bool { return slices.Contains([]string{Random, Clock, Remember, MACs, Send}, op) }
 
 // WarnsAtBoot is a kernel argument of the suite's guest: before its agent answers,
 // the console shows a warning of the kernel's whose title names atBoot.
@@ -35,12 +46,14 @@ const (
 // a spec with a folder and a console of its own.
 type NewRunner func(t *testing.T) (runners.Runner, runners.Bootable, runners.Spec)
 
-// Run checks that a runner keeps the contract of package runners. It boots four
-// machines.
+// Run checks that a runner keeps the contract of package runners, with machines that
+// are booted and with machines that are started from a template. It boots six.
 func Run(t *testing.T, newRunner NewRunner) {
 	t.Run("life", func(t *testing.T) { testLife(t, newRunner) })
 	t.Run("two at once", func(t *testing.T) { testTwo(t, newRunner) })
 	t.Run("boot is cancelled", func(t *testing.T) { testCancelledBoot(t, newRunner) })
+	t.Run("life of a clone", func(t *testing.T) { testCloneLife(t, newRunner) })
+	t.Run("siblings", func(t *testing.T) { testSiblings(t, newRunner) })
 }
 
 // quick bounds what must not take long, on a host that is busy.
@@ -72,9 +85,19 @@ func testLife(t *testing.T, newRunner NewRunner) {
 	if f.BootID == "" || f.Kernel == "" || f.Monitor == "" || f.BootTime <= 0 || f.Command == "" || f.Accel != "kvm" && f.Accel != "tcg" {
 		t.Errorf("facts are not complete: %+v", f)
 	}
+	if f.Template != f.BootID || f.Cloned {
+		t.Errorf("facts of a machine that was booted: %+v", f)
+	}
 	if said := s.ConsoleLog.Tail(1 << 20); !strings.Contains(said, "Linux version") && !strings.Contains(said, "FreeBSD") {
 		t.Errorf("the console lacks the kernel's voice: %q", said)
 	}
+	checkLife(t, m)
+	before.compare(t, s.Dir)
+}
+
+// checkLife has a machine work and power off.
+func checkLife(t *testing.T, m runners.Machine) {
+	t.Helper()
 	if c := m.Crashes(); len(c) != 0 {
 		t.Errorf("crashes of a healthy guest: %q", c)
 	}
@@ -92,7 +115,6 @@ func testLife(t *testing.T, newRunner NewRunner) {
 		t.Fatalf("power off: %v", err)
 	}
 	checkOver(t, m, runners.ExitPowerOff)
-	before.compare(t, s.Dir)
 }
 
 func checkCalls(t *testing.T, m runners.Machine) {

@@ -1,5 +1,6 @@
 // Command agent is the guest of the runner's conformance suite: PID 1 of a Linux
-// that has nothing else. It offers the three operations that the suite names.
+// that has nothing else. It offers the operations that the suite names, and those
+// that renew a clone.
 package main
 
 import (
@@ -7,6 +8,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -17,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/headwatch/headwatch/runners/guest"
+	"github.com/headwatch/headwatch/runners/guest/renewal"
 )
 
 func main() {
@@ -45,8 +49,10 @@ func serve() error {
 	if err != nil {
 		return err
 	}
+	ops := maps.Clone(operations)
+	maps.Copy(ops, renewal.Operations())
 	for {
-		ending, err := guest.Serve(context.Background(), conn, h, operations)
+		ending, err := guest.Serve(context.Background(), conn, h, ops)
 		if ending != nil {
 			return powerOff(ending)
 		}
@@ -67,11 +73,77 @@ var operations = map[string]guest.Operation{
 		<-ctx.Done()
 		return nil, ctx.Err()
 	},
+	"test/random": func(context.Context, json.RawMessage) (any, error) {
+		b := make([]byte, 32)
+		_, err := unix.Getrandom(b, 0)
+		return b, err
+	},
+	"test/clock": func(context.Context, json.RawMessage) (any, error) { return time.Now().UnixNano(), nil },
+	// Both the agent's memory and a file are the machine's own.
+	"test/remember": func(_ context.Context, args json.RawMessage) (any, error) {
+		var text string
+		if err := json.Unmarshal(args, &text); err != nil {
+			return nil, err
+		}
+		was, err := os.ReadFile(memoryFile)
+		if err != nil && !os.IsNotExist(err) {
+			return nil, err
+		}
+		answer := []string{remembered, string(was)}
+		remembered = text
+		return answer, os.WriteFile(memoryFile, []byte(text), 0o600)
+	},
+	"test/macs": func(context.Context, json.RawMessage) (any, error) {
+		all, err := net.Interfaces()
+		macs := []string{}
+		for _, i := range all {
+			if i.Flags&net.FlagLoopback == 0 {
+				macs = append(macs, i.HardwareAddr.String())
+			}
+		}
+		return macs, err
+	},
+	"test/send": func(_ context.Context, args json.RawMessage) (any, error) {
+		var text string
+		if err := json.Unmarshal(args, &text); err != nil {
+			return nil, err
+		}
+		return nil, send(text)
+	},
 	// Kills the kernel, as far as QEMU can tell: a panic by sysrq.
 	"test/panic": func(context.Context, json.RawMessage) (any, error) {
 		return nil, os.WriteFile("/proc/sysrq-trigger", []byte("c"), 0)
 	},
 }
+
+// send broadcasts a frame of a local experiment from each interface.
+func send(text string) error {
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	all, err := net.Interfaces()
+	if err != nil {
+		return err
+	}
+	for _, i := range all {
+		if i.Flags&net.FlagLoopback != 0 {
+			continue
+		}
+		frame := append(bytes.Repeat([]byte{0xff}, 6), i.HardwareAddr...)
+		frame = append(append(frame, 0x88, 0xb5), text...)
+		frame = append(frame, make([]byte, 60)...)
+		if err := unix.Sendto(fd, frame, 0, &unix.SockaddrLinklayer{Ifindex: i.Index}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const memoryFile = "/remembered"
+
+var remembered string
 
 // warn has the kernel print a warning when its arguments ask for one.
 func warn() error {
