@@ -35,6 +35,8 @@ type Runner struct {
 	probing sync.Mutex // held while probing
 	accel   string     // what the probe found; empty: not probed yet
 	detail  string
+
+	portrait portrait
 }
 
 var _ runners.Runner = (*Runner)(nil)

@@ -96,6 +96,14 @@ func (r *Replay) Boot(ctx context.Context, b runners.Bootable, s runners.Spec) (
 // Command is the recorded machine's.
 func (r *Replay) Command(runners.Bootable, runners.Spec) string { return r.boot.Facts.Command }
 
+// Describe says what booted the recorded machine.
+func (r *Replay) Describe(ctx context.Context) (string, error) {
+	if err := ctx.Err(); err != nil {
+		return "", fmt.Errorf("describe the runner: %w", err)
+	}
+	return fmt.Sprintf("recording of QEMU %s, %s", r.boot.Facts.Monitor, r.boot.Facts.Accel), nil
+}
+
 type replayed struct {
 	r     *Replay
 	log   runners.Console
