@@ -25,13 +25,21 @@ type Conductor struct {
 	Sources   Sources
 	Discovery Discovery
 	Planner   Planner
+	Runner    Describer // boots what is planned
 	Places    Places
 	Notify    func(Event) // nil: nobody watches
 	Log       *slog.Logger
 
-	planning    sync.Mutex // one decision at a time: two could plan the same repeat
-	discovering sync.Map   // upstream → *sync.Mutex: one discovery of each at a time
+	planning    sync.Mutex        // one decision at a time: two could plan the same repeat
+	unplanned   map[string]string // target → why it could not be planned last, for planning's holder
+	discovering sync.Map          // upstream → *sync.Mutex: one discovery of each at a time
 	wake        bell
+}
+
+// Describer says in one line what boots machines. Another description is another
+// rig: an upgrade of ours is no commit's fault.
+type Describer interface {
+	Describe(ctx context.Context) (string, error)
 }
 
 // bell wakes everybody who waits for it.
@@ -107,7 +115,7 @@ func (c *Conductor) current(ctx context.Context, jobs []Job) (keep []Job, gone [
 	return keep, gone
 }
 
-// errNoRig says that a target cannot be built on this host.
+// errNoRig says that a target cannot be built or booted on this host.
 var errNoRig = errors.New("no rig")
 
 // View is what today's rig knows of a target on an upstream.
@@ -125,7 +133,11 @@ func (c *Conductor) rig(ctx context.Context, upstream string, t pipeline.Target)
 	if err != nil {
 		return Rig{}, fmt.Errorf("inputs of %s: %w", t.Name, err)
 	}
-	return c.Planner.Rig(upstream, t.Name, salt), nil
+	runner, err := c.Runner.Describe(ctx)
+	if err != nil {
+		return Rig{}, fmt.Errorf("what boots %s cannot be described: %w", t.Name, err)
+	}
+	return c.Planner.Rig(upstream, t.Name, salt, runner), nil
 }
 
 // Targets lists the targets that the matrix builds from an upstream.
@@ -184,12 +196,13 @@ func (c *Conductor) Plan(ctx context.Context, upstream string) error {
 	for _, t := range c.Targets(upstream) {
 		v, err := c.View(ctx, upstream, t)
 		if errors.Is(err, errNoRig) {
-			c.Log.Debug("a target cannot be planned here", "upstream", upstream, "err", err)
-			continue // discovery has told
+			c.warnUnplanned(upstream+" "+t.Name, err)
+			continue
 		}
 		if err != nil {
 			return err
 		}
+		delete(c.unplanned, upstream+" "+t.Name)
 		v = v.Merged()
 		d := c.Planner.Plan(v)
 		if err := c.describe(ctx, v, d.Regressions); err != nil {
@@ -205,6 +218,18 @@ func (c *Conductor) Plan(ctx context.Context, upstream string) error {
 		}
 	}
 	return nil
+}
+
+// warnUnplanned says why a target cannot be planned here, once for each reason: a
+// daemon plans again and again.
+func (c *Conductor) warnUnplanned(target string, err error) {
+	if c.unplanned == nil {
+		c.unplanned = map[string]string{}
+	}
+	if c.unplanned[target] != err.Error() && !errors.Is(err, context.Canceled) {
+		c.unplanned[target] = err.Error()
+		c.Log.Warn("a target cannot be planned here", "target", target, "err", err)
+	}
 }
 
 // describe gives regressions their evidence and their times. The evidence is the

@@ -57,6 +57,7 @@ func (f *fakeRig) Boot(context.Context, runners.Bootable, runners.Spec) (runners
 }
 
 func (f *fakeRig) Command(runners.Bootable, runners.Spec) string { return "" }
+func (f *fakeRig) Describe(context.Context) (string, error)      { return "fake", nil }
 func (f *fakeRig) OS() string                                    { return f.os }
 func (f *fakeRig) CPUs() int                                     { return 2 }
 func (f *fakeRig) Call(context.Context, string, any, any) error  { return nil }

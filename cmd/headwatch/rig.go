@@ -103,7 +103,7 @@ func (r *rigging) assemble(ctx context.Context) error {
 	r.conductor = &orchestrator.Conductor{
 		Pipeline: r.file, Store: r.db, Queue: r.queue, Sources: r.mirrors.source,
 		Discovery: orchestrator.Discovery{Store: r.db, Builder: r.builder, Log: r.log},
-		Planner:   planner(r.file), Places: places, Notify: r.notify, Log: r.log,
+		Planner:   planner(r.file), Runner: r.runner, Places: places, Notify: r.notify, Log: r.log,
 	}
 	r.worker = &orchestrator.Worker{
 		Store: r.db, Queue: r.queue, Pipeline: r.file, Suites: allSuites(), Sources: r.mirrors.source,
