@@ -165,8 +165,9 @@ func (c *Conductor) Discover(ctx context.Context, upstream string) (Update, erro
 	return c.Discovery.Discover(ctx, upstream, src, c.Targets(upstream))
 }
 
-// SelectNewest asks for the head of an upstream to be tested, up to a layer; 0
-// means all. What the rig broke there gets new tries.
+// SelectNewest begins a pass: it asks for the head of an upstream to be tested, up
+// to a layer; 0 means all. What the rig broke there gets new tries, and so does
+// what it broke in the range of a search.
 func (c *Conductor) SelectNewest(ctx context.Context, upstream string, upto suites.Layer) error {
 	head, err := c.Store.Head(ctx, upstream)
 	if err != nil || head == "" {
@@ -174,18 +175,24 @@ func (c *Conductor) SelectNewest(ctx context.Context, upstream string, upto suit
 	}
 	var errs []error
 	for _, t := range c.Targets(upstream) {
-		rig, err := c.rig(ctx, upstream, t)
-		if err != nil {
+		if err := c.selectFor(ctx, upstream, t, Selection{Commit: head, Target: t.Name, Reason: ByNewest, Upto: upto}); errors.Is(err, errNoRig) {
 			errs = append(errs, err)
-			continue
-		}
-		d := Decision{Upstream: upstream, Target: t.Name, Rig: rig.Digest,
-			Select: []Selection{{Commit: head, Target: t.Name, Reason: ByNewest, Upto: upto}}}
-		if err := c.Store.Apply(ctx, d); err != nil {
+		} else if err != nil {
 			return err
 		}
 	}
 	return errors.Join(errs...)
+}
+
+func (c *Conductor) selectFor(ctx context.Context, upstream string, t pipeline.Target, newest Selection) error {
+	c.planning.Lock() // or a plan that looked before would search on as if nothing was tried again
+	defer c.planning.Unlock()
+	v, err := c.View(ctx, upstream, t)
+	if err != nil {
+		return err
+	}
+	return c.Store.Apply(ctx, Decision{Upstream: upstream, Target: t.Name, Rig: v.Rig.Digest,
+		Select: append(c.Planner.Again(v.Merged()), newest)})
 }
 
 // Plan looks at what is known of an upstream, stores what follows from it and
@@ -237,26 +244,38 @@ func (c *Conductor) warnUnplanned(target string, err error) {
 func (c *Conductor) describe(ctx context.Context, v View, regs []Regression) error {
 	for i := range regs {
 		r := &regs[i]
-		if r.Case == CaseBuild {
-			r.Reason = v.Builds[v.Inputs[r.Bad]].Reason
-		} else {
-			key := TallyKey{Build: v.Inputs[r.Bad], Machine: r.Machine, Case: r.Case}
-			run, reason, err := c.Store.Evidence(ctx, key)
-			if err != nil {
-				return err
-			}
-			if run != "" {
-				r.Run, r.Reason = run, reason
-			}
+		if err := c.addEvidence(ctx, v, r); err != nil {
+			return err
 		}
 		if r.Opened.IsZero() {
 			r.Opened = time.Now()
 			c.Log.Info("regression suspected", "case", r.Case, "target", r.Target, "good", r.Good, "bad", r.Bad)
 		}
-		if r.State != Suspected && r.Closed.IsZero() {
-			r.Closed = time.Now()
+		if r.State != Suspected {
+			if r.Closed.IsZero() {
+				r.Closed = time.Now()
+			}
 			c.Log.Info("regression "+string(r.State), "case", r.Case, "target", r.Target, "culprit", r.Culprit, "confidence", r.Confidence)
 		}
+	}
+	return nil
+}
+
+// addEvidence tells what the bad end of a regression's range said. What is over keeps what was said of it.
+func (c *Conductor) addEvidence(ctx context.Context, v View, r *Regression) error {
+	if r.State == Fixed || r.State == Withdrawn {
+		return nil
+	}
+	if r.Case == CaseBuild {
+		r.Reason = v.Builds[v.Inputs[r.Bad]].Reason
+		return nil
+	}
+	run, reason, err := c.Store.Evidence(ctx, TallyKey{Build: v.Inputs[r.Bad], Machine: r.Machine, Case: r.Case})
+	if err != nil {
+		return err
+	}
+	if run != "" {
+		r.Run, r.Reason = run, reason
 	}
 	return nil
 }
