@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -261,7 +262,8 @@ func (c *Conductor) describe(ctx context.Context, v View, regs []Regression) err
 	return nil
 }
 
-// addEvidence tells what the bad end of a regression's range said. What is over keeps what was said of it.
+// addEvidence tells what the bad end of a regression's range said, and what went
+// both ways when nobody is accused. What is over keeps what was said of it.
 func (c *Conductor) addEvidence(ctx context.Context, v View, r *Regression) error {
 	if r.State == Fixed || r.State == Withdrawn {
 		return nil
@@ -276,6 +278,9 @@ func (c *Conductor) addEvidence(ctx context.Context, v View, r *Regression) erro
 	}
 	if run != "" {
 		r.Run, r.Reason = run, reason
+	}
+	if note := v.flakes(*r); note != "" && r.State == Ranged && !strings.HasPrefix(r.Reason, "flaky: ") {
+		r.Reason = strings.TrimSuffix(note+": "+r.Reason, ": ")
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/headwatch/headwatch/orchestrator"
 	"github.com/headwatch/headwatch/suites"
 )
 
@@ -94,4 +95,34 @@ func TestPassesGoOnWhereRunsBroke(t *testing.T) {
 	mended = true
 	l.pass()
 	l.wantTold("mended", "located s/a c003..c004 c004")
+}
+
+// A flake is told of once, with what was seen at both ends, and accuses nobody.
+func TestFlakeIsToldOnce(t *testing.T) {
+	l := newLab(t, 1)
+	looks := map[string]int{}
+	l.result = func(commit, name string) suites.Status {
+		if name == "s/a" && commit >= commitName(1) {
+			if looks[commit]++; looks[commit] <= 2 {
+				return suites.Failed
+			}
+		}
+		return suites.Passed
+	}
+	l.pass()
+	l.grow(2)
+	l.pass()
+	l.wantTold("first night", "ranged s/a c000..c001 ")
+	g := l.regressions()[0]
+	if want := "flaky: 5 passed and 0 failed at c000, 3 passed and 2 failed at c001: saw 2, expected 3"; g.Reason != want || g.Run == "" {
+		t.Errorf("reason %q of run %q, want %q", g.Reason, g.Run, want)
+	}
+	for range 2 {
+		l.grow(len(l.line) + 2)
+		l.pass()
+		l.wantTold("flaky still")
+	}
+	if n := len(slices.DeleteFunc(l.regressions(), func(g orchestrator.Regression) bool { return g.State == orchestrator.Withdrawn })); n != 1 {
+		t.Errorf("%d regressions stand, want the flake", n)
+	}
 }

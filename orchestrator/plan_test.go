@@ -389,23 +389,6 @@ func TestPlanInfraErrorsEnd(t *testing.T) {
 	}
 }
 
-func TestPlanWithdrawsAFlake(t *testing.T) {
-	w := newWorld("b0", "b1")
-	w.sel(0, 1)
-	fails := 0
-	w.result = func(build, name string, _ *rand.Rand) suites.Status {
-		if build == "b1" && name == "s/a" && fails < 2 {
-			fails++
-			return suites.Failed
-		}
-		return suites.Passed
-	}
-	w.settle(t)
-	if len(w.view.Regressions) != 1 || w.view.Regressions[0].State != Withdrawn {
-		t.Errorf("two failures, then passes: %+v, want a withdrawn suspicion", w.view.Regressions)
-	}
-}
-
 func TestPlanIsStable(t *testing.T) {
 	w := newWorld(numbered(12)...)
 	w.result = failFrom(5, "s/a")
@@ -504,8 +487,8 @@ func TestBuildIDReadsEveryInput(t *testing.T) {
 	}
 }
 
-// A suspicion that was dropped does not hide a later regression of the same case.
-func TestPlanFindsARegressionAfterAWithdrawnOne(t *testing.T) {
+// A flake that was told of does not hide a later regression of the same case.
+func TestPlanFindsARegressionAfterAFlake(t *testing.T) {
 	w := newWorld("b0", "b1", "b2", "b3")
 	w.sel(0, 1)
 	fails := 0
@@ -526,8 +509,8 @@ func TestPlanFindsARegressionAfterAWithdrawnOne(t *testing.T) {
 	w.sel(3)
 	w.settle(t)
 	last := w.view.Regressions[len(w.view.Regressions)-1]
-	if len(w.view.Regressions) != 2 || last.State == Withdrawn || last.State == Suspected {
-		t.Errorf("%+v, want the flake withdrawn and the regression settled", w.view.Regressions)
+	if len(w.view.Regressions) != 2 || last.State != Ranged || last.Good != "c000" || last.Bad != "c002" {
+		t.Errorf("%+v, want the flake told of, and a range around it", w.view.Regressions)
 	}
 }
 

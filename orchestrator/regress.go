@@ -23,16 +23,17 @@ func (s series) upto() suites.Layer { return max(s.layer, suites.Smoke) }
 type findings struct {
 	at    map[string]int // commit → its place on the line
 	known map[TallyKey]verdict.Verdict
-	held  map[int64]bool // stored regressions for which something still speaks
-	regs  []Regression   // new, or to be stored anew
-	sel   []Selection    // what they want tested
-	open  []Regression   // those whose culprit is searched, and can be found
+	held  map[int64]bool    // stored regressions for which something still speaks
+	regs  []Regression      // new, or to be stored anew
+	sel   []Selection       // what they want tested
+	open  []Regression      // those whose culprit is searched, and can be found
+	prove map[TallyKey]bool // what more boots must bear out before anything is said
 }
 
 // regress finds the places where a case turned bad, and says which commit each
 // search wants tested next.
 func (p Planner) regress(v View, cells []pipeline.Cell, verdicts []Judgement) findings {
-	f := findings{known: p.knownOf(v, verdicts), at: places(v.Line), held: map[int64]bool{}}
+	f := findings{known: p.knownOf(v, verdicts), at: places(v.Line), held: map[int64]bool{}, prove: map[TallyKey]bool{}}
 	for _, s := range p.allSeries(v, cells) {
 		line := p.statesOf(v, s, f.known)
 		for _, t := range turns(line) {
@@ -71,6 +72,10 @@ func (p Planner) look(v View, s series, line []bisect.Point, r Regression, f *fi
 			f.want(v, s, c)
 		}
 		return true
+	case r.State == Suspected && lostEnd(f.at, r, line) && !knownFlaky(v, s):
+		r.State = Ranged // it is told what was seen, and nobody is accused of it
+		f.regs = append(f.regs, r)
+		return true
 	case r.State == Located || r.State == Ranged:
 		if r.FixedBy = fixedBy(v, r, line, f.at); r.FixedBy != "" {
 			r.State = Fixed
@@ -79,6 +84,11 @@ func (p Planner) look(v View, s series, line []bisect.Point, r Regression, f *fi
 		return true
 	}
 	return false
+}
+
+// key is what a series' results on a commit are kept by.
+func (v View) key(s series, commit string) TallyKey {
+	return TallyKey{Build: v.Inputs[commit], Machine: s.machine, Case: s.name}
 }
 
 // stored lists the regressions of a series that the store has.
@@ -141,7 +151,7 @@ func turns(line []bisect.Point) []turn {
 // it; it keeps its state until it ends with less.
 func (p Planner) follow(v View, s series, line []bisect.Point, t turn, f *findings) {
 	reg := Regression{Upstream: v.Upstream, Target: v.Target, Machine: s.machine, Case: s.name, State: Suspected}
-	old := enclosing(v, s, t, f.at)
+	old := enclosing(v, s, line, t, f.at)
 	if old != nil {
 		if old.State != Suspected && (old.State != Ranged || !within(f.at, *old, t)) {
 			return
@@ -167,6 +177,10 @@ func (p Planner) follow(v View, s series, line []bisect.Point, t turn, f *findin
 // search narrows a regression with a good end, and says what it takes.
 func (p Planner) search(v View, s series, line []bisect.Point, t turn, reg Regression, f *findings) Regression {
 	reg.Good = v.Line[t.good].Hash
+	if reg.State == Suspected && p.doubtful(v, s, reg.Bad, f.known) {
+		f.prove[v.key(s, reg.Bad)] = true
+		return reg
+	}
 	step := bisect.Next(line[t.good : t.bad+1])
 	switch step.Kind {
 	case bisect.Probe:
@@ -221,7 +235,7 @@ func places(line []Commit) map[string]int {
 
 // enclosing finds the stored regression that a turn belongs to: the same case,
 // and one within the other's range.
-func enclosing(v View, s series, t turn, at map[string]int) *Regression {
+func enclosing(v View, s series, line []bisect.Point, t turn, at map[string]int) *Regression {
 	for i, r := range v.Regressions {
 		if r.Machine != s.machine || r.Case != s.name || r.State == Withdrawn {
 			continue // a suspicion that was dropped says nothing about a later one
@@ -234,6 +248,9 @@ func enclosing(v View, s series, t turn, at map[string]int) *Regression {
 			good, okGood = -1, true
 		}
 		bad, okBad := at[r.Bad]
+		if okBad && r.State == Ranged && bad < t.bad && line[bad].State == bisect.Untestable {
+			continue // nor does a flake about what is always bad
+		}
 		if okGood && okBad && max(good, t.good) < min(bad, t.bad) {
 			return &v.Regressions[i]
 		}

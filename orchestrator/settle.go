@@ -18,9 +18,13 @@ func fixedBy(v View, r Regression, line []bisect.Point, at map[string]int) strin
 }
 
 // toConfirm says how many results each case needs whose regression is about to be
-// laid at somebody's door: those whose range is down to one step.
+// laid at somebody's door, those whose range is down to one step, or that may be a
+// flake that is known.
 func (f findings) toConfirm(v View) map[TallyKey]int {
 	out := map[TallyKey]int{}
+	for k := range f.prove {
+		out[k] = confirmBoots
+	}
 	for _, r := range f.open {
 		if r.Case == CaseBuild || f.at[r.Bad] != f.at[r.Good]+1 {
 			continue
