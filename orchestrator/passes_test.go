@@ -126,3 +126,30 @@ func TestFlakeIsToldOnce(t *testing.T) {
 		t.Errorf("%d regressions stand, want the flake", n)
 	}
 }
+
+// A fix is called one after as many cold boots as an accusation takes, and keeps
+// what was said of the regression.
+func TestFixIsConfirmed(t *testing.T) {
+	l := newLab(t, 1)
+	l.result = badFrom(2)
+	l.pass()
+	l.grow(4)
+	l.pass()
+	l.wantTold("broken", "located s/a c001..c002 c002")
+	l.grow(5)
+	l.result = func(string, string) suites.Status { return suites.Passed }
+	l.pass()
+	g := l.regressions()[0]
+	if g.State != orchestrator.Fixed || g.FixedBy != commitName(4) || g.Culprit != commitName(2) || g.Reason != "saw 2, expected 3" || g.Run == "" {
+		t.Errorf("%+v, want c002 fixed by c004", g)
+	}
+	runs := 0
+	for _, job := range l.order {
+		if job == "run "+commitName(4) {
+			runs++
+		}
+	}
+	if runs != 5 {
+		t.Errorf("%d runs of the fix, want 5", runs)
+	}
+}

@@ -77,9 +77,13 @@ func (p Planner) look(v View, s series, line []bisect.Point, r Regression, f *fi
 		f.regs = append(f.regs, r)
 		return true
 	case r.State == Located || r.State == Ranged:
-		if r.FixedBy = fixedBy(v, r, line, f.at); r.FixedBy != "" {
-			r.State = Fixed
+		commit, proven := p.fixedBy(v, s, r, line, f)
+		if proven {
+			r.State, r.FixedBy = Fixed, commit
 			f.regs = append(f.regs, r)
+		} else if commit != "" {
+			f.prove[v.key(s, commit)] = true
+			f.want(v, s, commit)
 		}
 		return true
 	}

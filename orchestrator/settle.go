@@ -2,24 +2,31 @@ package orchestrator
 
 import "github.com/headwatch/headwatch/orchestrator/bisect"
 
-// fixedBy is the oldest commit known good that is newer than a regression's bad
-// end; empty: none is.
-func fixedBy(v View, r Regression, line []bisect.Point, at map[string]int) string {
-	bad, ok := at[r.Bad]
+// fixedBy is the oldest commit newer than a regression's bad end that is good, and
+// whether that is proven: a case by as many cold boots as its culprit was, a build
+// by one. Empty: none is good, or none can be proven to be.
+func (p Planner) fixedBy(v View, s series, r Regression, line []bisect.Point, f *findings) (commit string, proven bool) {
+	bad, ok := f.at[r.Bad]
 	if !ok {
-		return ""
+		return "", false
 	}
 	for i := bad + 1; i < len(line); i++ {
-		if line[i].State == bisect.Good {
-			return v.Line[i].Hash
+		if line[i].State != bisect.Good {
+			continue
+		}
+		switch commit = v.Line[i].Hash; {
+		case s.name == CaseBuild, v.Tallies[v.key(s, commit)].Passed >= confirmBoots:
+			return commit, true
+		case p.runsLeft(v, s, line[i].Build, confirmBoots, f.known):
+			return commit, false
 		}
 	}
-	return ""
+	return "", false
 }
 
 // toConfirm says how many results each case needs whose regression is about to be
-// laid at somebody's door, those whose range is down to one step, or that may be a
-// flake that is known.
+// laid at somebody's door, those whose range is down to one step, or to be called
+// fixed, or may be a flake that is known.
 func (f findings) toConfirm(v View) map[TallyKey]int {
 	out := map[TallyKey]int{}
 	for k := range f.prove {
