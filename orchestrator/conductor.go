@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,13 +26,21 @@ type Conductor struct {
 	Sources   Sources
 	Discovery Discovery
 	Planner   Planner
+	Runner    Describer // boots what is planned
 	Places    Places
 	Notify    func(Event) // nil: nobody watches
 	Log       *slog.Logger
 
-	planning    sync.Mutex // one decision at a time: two could plan the same repeat
-	discovering sync.Map   // upstream → *sync.Mutex: one discovery of each at a time
+	planning    sync.Mutex        // one decision at a time: two could plan the same repeat
+	unplanned   map[string]string // target → why it could not be planned last, for planning's holder
+	discovering sync.Map          // upstream → *sync.Mutex: one discovery of each at a time
 	wake        bell
+}
+
+// Describer says in one line what boots machines. Another description is another
+// rig: an upgrade of ours is no commit's fault.
+type Describer interface {
+	Describe(ctx context.Context) (string, error)
 }
 
 // bell wakes everybody who waits for it.
@@ -107,7 +116,7 @@ func (c *Conductor) current(ctx context.Context, jobs []Job) (keep []Job, gone [
 	return keep, gone
 }
 
-// errNoRig says that a target cannot be built on this host.
+// errNoRig says that a target cannot be built or booted on this host.
 var errNoRig = errors.New("no rig")
 
 // View is what today's rig knows of a target on an upstream.
@@ -125,7 +134,11 @@ func (c *Conductor) rig(ctx context.Context, upstream string, t pipeline.Target)
 	if err != nil {
 		return Rig{}, fmt.Errorf("inputs of %s: %w", t.Name, err)
 	}
-	return c.Planner.Rig(upstream, t.Name, salt), nil
+	runner, err := c.Runner.Describe(ctx)
+	if err != nil {
+		return Rig{}, fmt.Errorf("what boots %s cannot be described: %w", t.Name, err)
+	}
+	return c.Planner.Rig(upstream, t.Name, salt, runner), nil
 }
 
 // Targets lists the targets that the matrix builds from an upstream.
@@ -153,8 +166,9 @@ func (c *Conductor) Discover(ctx context.Context, upstream string) (Update, erro
 	return c.Discovery.Discover(ctx, upstream, src, c.Targets(upstream))
 }
 
-// SelectNewest asks for the head of an upstream to be tested, up to a layer; 0
-// means all. What the rig broke there gets new tries.
+// SelectNewest begins a pass: it asks for the head of an upstream to be tested, up
+// to a layer; 0 means all. What the rig broke there gets new tries, and so does
+// what it broke in the range of a search.
 func (c *Conductor) SelectNewest(ctx context.Context, upstream string, upto suites.Layer) error {
 	head, err := c.Store.Head(ctx, upstream)
 	if err != nil || head == "" {
@@ -162,18 +176,24 @@ func (c *Conductor) SelectNewest(ctx context.Context, upstream string, upto suit
 	}
 	var errs []error
 	for _, t := range c.Targets(upstream) {
-		rig, err := c.rig(ctx, upstream, t)
-		if err != nil {
+		if err := c.selectFor(ctx, upstream, t, Selection{Commit: head, Target: t.Name, Reason: ByNewest, Upto: upto}); errors.Is(err, errNoRig) {
 			errs = append(errs, err)
-			continue
-		}
-		d := Decision{Upstream: upstream, Target: t.Name, Rig: rig.Digest,
-			Select: []Selection{{Commit: head, Target: t.Name, Reason: ByNewest, Upto: upto}}}
-		if err := c.Store.Apply(ctx, d); err != nil {
+		} else if err != nil {
 			return err
 		}
 	}
 	return errors.Join(errs...)
+}
+
+func (c *Conductor) selectFor(ctx context.Context, upstream string, t pipeline.Target, newest Selection) error {
+	c.planning.Lock() // or a plan that looked before would search on as if nothing was tried again
+	defer c.planning.Unlock()
+	v, err := c.View(ctx, upstream, t)
+	if err != nil {
+		return err
+	}
+	return c.Store.Apply(ctx, Decision{Upstream: upstream, Target: t.Name, Rig: v.Rig.Digest,
+		Select: append(c.Planner.Again(v.Merged()), newest)})
 }
 
 // Plan looks at what is known of an upstream, stores what follows from it and
@@ -184,12 +204,13 @@ func (c *Conductor) Plan(ctx context.Context, upstream string) error {
 	for _, t := range c.Targets(upstream) {
 		v, err := c.View(ctx, upstream, t)
 		if errors.Is(err, errNoRig) {
-			c.Log.Debug("a target cannot be planned here", "upstream", upstream, "err", err)
-			continue // discovery has told
+			c.warnUnplanned(upstream+" "+t.Name, err)
+			continue
 		}
 		if err != nil {
 			return err
 		}
+		delete(c.unplanned, upstream+" "+t.Name)
 		v = v.Merged()
 		d := c.Planner.Plan(v)
 		if err := c.describe(ctx, v, d.Regressions); err != nil {
@@ -207,31 +228,59 @@ func (c *Conductor) Plan(ctx context.Context, upstream string) error {
 	return nil
 }
 
+// warnUnplanned says why a target cannot be planned here, once for each reason: a
+// daemon plans again and again.
+func (c *Conductor) warnUnplanned(target string, err error) {
+	if c.unplanned == nil {
+		c.unplanned = map[string]string{}
+	}
+	if c.unplanned[target] != err.Error() && !errors.Is(err, context.Canceled) {
+		c.unplanned[target] = err.Error()
+		c.Log.Warn("a target cannot be planned here", "target", target, "err", err)
+	}
+}
+
 // describe gives regressions their evidence and their times. The evidence is the
 // oldest bad commit's, which changes while the search goes on.
 func (c *Conductor) describe(ctx context.Context, v View, regs []Regression) error {
 	for i := range regs {
 		r := &regs[i]
-		if r.Case == CaseBuild {
-			r.Reason = v.Builds[v.Inputs[r.Bad]].Reason
-		} else {
-			key := TallyKey{Build: v.Inputs[r.Bad], Machine: r.Machine, Case: r.Case}
-			run, reason, err := c.Store.Evidence(ctx, key)
-			if err != nil {
-				return err
-			}
-			if run != "" {
-				r.Run, r.Reason = run, reason
-			}
+		if err := c.addEvidence(ctx, v, r); err != nil {
+			return err
 		}
 		if r.Opened.IsZero() {
 			r.Opened = time.Now()
 			c.Log.Info("regression suspected", "case", r.Case, "target", r.Target, "good", r.Good, "bad", r.Bad)
 		}
-		if r.State != Suspected && r.Closed.IsZero() {
-			r.Closed = time.Now()
+		if r.State != Suspected {
+			if r.Closed.IsZero() {
+				r.Closed = time.Now()
+			}
 			c.Log.Info("regression "+string(r.State), "case", r.Case, "target", r.Target, "culprit", r.Culprit, "confidence", r.Confidence)
 		}
+	}
+	return nil
+}
+
+// addEvidence tells what the bad end of a regression's range said, and what went
+// both ways when nobody is accused. What is over keeps what was said of it.
+func (c *Conductor) addEvidence(ctx context.Context, v View, r *Regression) error {
+	if r.State == Fixed || r.State == Withdrawn {
+		return nil
+	}
+	if r.Case == CaseBuild {
+		r.Reason = v.Builds[v.Inputs[r.Bad]].Reason
+		return nil
+	}
+	run, reason, err := c.Store.Evidence(ctx, TallyKey{Build: v.Inputs[r.Bad], Machine: r.Machine, Case: r.Case})
+	if err != nil {
+		return err
+	}
+	if run != "" {
+		r.Run, r.Reason = run, reason
+	}
+	if note := v.flakes(*r); note != "" && r.State == Ranged && !strings.HasPrefix(r.Reason, "flaky: ") {
+		r.Reason = strings.TrimSuffix(note+": "+r.Reason, ": ")
 	}
 	return nil
 }

@@ -9,14 +9,23 @@ import (
 )
 
 // knownOf gives the verdicts by what they are about. A case without a verdict whose
-// suite the rig broke as often as it may is skip: no more runs will tell.
+// suite ran, or was broken by the rig, as often as it may is skip: no more runs
+// will tell.
 func (p Planner) knownOf(v View, verdicts []Judgement) map[TallyKey]verdict.Verdict {
 	known := make(map[TallyKey]verdict.Verdict, len(verdicts))
 	for _, j := range verdicts {
 		known[j.TallyKey] = j.Verdict
 	}
+	type suiteOf struct{ build, machine, suite string }
+	spent := map[suiteOf]bool{} // in every layer that ran
 	for key, n := range v.Runs {
-		if n.Recent < brokenRuns || n.Finished < n.Planned {
+		at := suiteOf{key.Build, key.Machine, key.Suite}
+		over := n.Finished >= n.Planned &&
+			(n.Recent >= brokenRuns || n.Finished-n.Broken >= max(confirmRuns, p.Layers[key.Layer].Repeat))
+		if before, seen := spent[at]; !over || !seen || before {
+			spent[at] = over
+		}
+		if !over {
 			continue
 		}
 		for _, name := range p.caseNames(key.Suite, key.Layer) {
@@ -24,6 +33,12 @@ func (p Planner) knownOf(v View, verdicts []Judgement) map[TallyKey]verdict.Verd
 			if known[k] == "" {
 				known[k] = verdict.Skip
 			}
+		}
+	}
+	for k := range v.Tallies { // parts of suites have no other name than their results'
+		suite, _, _ := strings.Cut(k.Case, "/")
+		if known[k] == "" && spent[suiteOf{k.Build, k.Machine, suite}] {
+			known[k] = verdict.Skip
 		}
 	}
 	return known
@@ -45,6 +60,8 @@ func (p Planner) statesOf(v View, s series, known map[TallyKey]verdict.Verdict) 
 		default:
 			if p.unreachable(v, s, id, known) {
 				points[i].State = bisect.Untestable
+			} else if v.deferred(id) {
+				points[i].State = bisect.Deferred
 			}
 		}
 	}
@@ -52,7 +69,7 @@ func (p Planner) statesOf(v View, s series, known map[TallyKey]verdict.Verdict) 
 }
 
 // unreachable says whether a case without a verdict can never get one: its commit
-// does not build or boot, or fails in a layer below.
+// does not build or boot, or does not pass a layer below.
 func (p Planner) unreachable(v View, s series, id string, known map[TallyKey]verdict.Verdict) bool {
 	if s.name == CaseBuild {
 		return false
@@ -76,13 +93,19 @@ func (p Planner) unreachable(v View, s series, id string, known map[TallyKey]ver
 		}
 		for _, name := range p.Layers[layer].Suites {
 			for _, c := range p.caseNames(name, layer) {
-				if known[TallyKey{Build: id, Machine: s.machine, Case: c}] == verdict.Bad {
+				k := TallyKey{Build: id, Machine: s.machine, Case: c}
+				if stops(known[k]) && !onlySkipped(v.Tallies[k]) {
 					return true
 				}
 			}
 		}
 	}
 	return false
+}
+
+// onlySkipped says whether a case was skipped whenever it was asked.
+func onlySkipped(n verdict.Counts) bool {
+	return n.Skipped > 0 && n == verdict.Counts{Skipped: n.Skipped}
 }
 
 // ranWithout says whether a build's suite came to its end without a part of it: the
@@ -107,7 +130,7 @@ const (
 )
 
 // confirmation looks at the counts of a culprit and its parent.
-func (p Planner) confirmation(v View, s series, r Regression) proof {
+func (p Planner) confirmation(v View, s series, r Regression, known map[TallyKey]verdict.Verdict) proof {
 	clean := true
 	for _, c := range []string{r.Good, r.Bad} {
 		id := v.Inputs[c]
@@ -118,78 +141,87 @@ func (p Planner) confirmation(v View, s series, r Regression) proof {
 			return exhausted
 		}
 	}
-	if s.name == CaseBuild {
-		if !clean {
-			return unproven
-		}
+	switch {
+	case !clean:
+		return unproven
+	case s.name == CaseBuild:
 		return confirmed // compilers do not flake
 	}
-	enough := clean && r.Confidence >= accuseAt
+	need, enough := v.boots(r), true
 	for _, c := range []string{r.Good, r.Bad} {
-		build := v.Inputs[c]
-		n := v.Tallies[TallyKey{Build: build, Machine: s.machine, Case: s.name}]
-		if n.Passed+n.Failed < confirmBoots {
-			enough = false
+		if v.told(s.machine, s.name, c) >= need {
+			continue
+		}
+		if enough = false; !p.runsLeft(v, s, v.Inputs[c], need, known) {
+			return exhausted
 		}
 	}
-	if enough {
-		return confirmed
-	}
-	if !clean {
+	switch {
+	case !enough:
 		return unproven
-	}
-	for _, c := range []string{r.Good, r.Bad} {
-		if p.runsLeft(v, s, v.Inputs[c]) {
-			return unproven
-		}
+	case r.Confidence >= accuseAt:
+		return confirmed
 	}
 	return exhausted
 }
 
-// runsLeft says whether planning may still ask for runs of a case on a build, or
-// waits for some.
-func (p Planner) runsLeft(v View, s series, build string) bool {
+// told counts the runs in which a case said something of a commit.
+func (v View) told(machine, name, commit string) int {
+	n := v.Tallies[TallyKey{Build: v.Inputs[commit], Machine: machine, Case: name}]
+	return n.Passed + n.Failed
+}
+
+// boots is how many results the culprit and its parent need each: more when the
+// usual number has not told enough.
+func (v View) boots(r Regression) int {
+	least := min(v.told(r.Machine, r.Case, r.Good), v.told(r.Machine, r.Case, r.Bad))
+	if r.Confidence < accuseAt && least >= confirmBoots {
+		return provingBoots
+	}
+	return confirmBoots
+}
+
+// runsLeft says whether planning may still ask for runs of a case on a build that
+// has told less than it needs, or waits for some.
+func (p Planner) runsLeft(v View, s series, build string, need int, known map[TallyKey]verdict.Verdict) bool {
+	t := v.Tallies[TallyKey{Build: build, Machine: s.machine, Case: s.name}]
 	for _, layer := range suites.Layers {
 		for _, name := range p.Layers[layer].Suites {
-			key := RunKey{Build: build, Machine: s.machine, Suite: name, Layer: layer}
-			n, has := v.Runs[key]
-			if !has || !strings.HasPrefix(s.name, name+"/") && s.name != CaseBoot {
+			n, ran := v.Runs[RunKey{Build: build, Machine: s.machine, Suite: name, Layer: layer}]
+			if !ran || !strings.HasPrefix(s.name, name+"/") && s.name != CaseBoot {
 				continue
 			}
-			if n.Finished < n.Planned {
-				return true // under way
-			}
-			t := v.Tallies[TallyKey{Build: build, Machine: s.machine, Case: s.name}]
-			if n.Recent < brokenRuns && t.Passed+t.Failed < provingBoots && n.Finished-n.Broken < confirmRuns {
+			if n.Finished < n.Planned || n.Recent < brokenRuns && t.Passed+t.Failed < need && n.Finished-n.Broken < confirmRuns {
 				return true
 			}
+		}
+		// A layer that does not pass any more keeps those above it from running.
+		if open, passed := p.layerState(v, s.machine, build, layer, known); open || !passed {
+			return open
 		}
 	}
 	return false
 }
 
-// toConfirm says how many results each case needs whose regression is about to be
-// laid at somebody's door: those whose range is down to one step.
-func toConfirm(v View, regs []Regression) map[TallyKey]int {
-	at := places(v.Line)
-	out := map[TallyKey]int{}
-	for _, r := range regs {
-		if r.State != Suspected || r.Case == CaseBuild || at[r.Bad] != at[r.Good]+1 {
+// layerState says whether a case of a layer has no verdict on a build yet, and else
+// whether all of them let the layer above run.
+func (p Planner) layerState(v View, machine, build string, layer suites.Layer, known map[TallyKey]verdict.Verdict) (open, passed bool) {
+	passed = true
+	for _, name := range p.Layers[layer].Suites {
+		if _, ran := v.Runs[RunKey{Build: build, Machine: machine, Suite: name, Layer: layer}]; !ran {
 			continue
 		}
-		need := confirmBoots
-		told := func(c string) int {
-			n := v.Tallies[TallyKey{Build: v.Inputs[c], Machine: r.Machine, Case: r.Case}]
-			return n.Passed + n.Failed
-		}
-		if r.Confidence < accuseAt && told(r.Good) >= confirmBoots && told(r.Bad) >= confirmBoots {
-			need = provingBoots
-		}
-		for _, c := range []string{r.Good, r.Bad} {
-			out[TallyKey{Build: v.Inputs[c], Machine: r.Machine, Case: r.Case}] = need
+		for _, c := range p.caseNames(name, layer) {
+			k := TallyKey{Build: build, Machine: machine, Case: c}
+			switch got := known[k]; {
+			case got == "":
+				open = true
+			case got != verdict.Good && (c == CaseBoot || !onlySkipped(v.Tallies[k])):
+				passed = false
+			}
 		}
 	}
-	return out
+	return open && passed, passed
 }
 
 // tallies lists the counts of the distinct builds that were tested, from the last

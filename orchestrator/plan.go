@@ -57,24 +57,33 @@ func (p Planner) Plan(v View) Decision {
 	d := Decision{Upstream: v.Upstream, Target: v.Target, Rig: v.Rig.Digest}
 	cells := p.cells(v)
 	d.Verdicts = judge(v)
-	d.Regressions, d.Select = p.regress(v, cells, d.Verdicts)
-	d.Select = append(d.Select, baseline(v)...)
+	found := p.regress(v, cells, d.Verdicts)
+	d.Regressions = found.regs
+	d.Select = append(found.sel, baseline(v)...)
 	if p.Every[v.Upstream] {
 		d.Select = append(d.Select, unselected(v)...)
 	}
-	confirm := toConfirm(v, d.Regressions)
-	d.Jobs = cleanBuilds(v, d.Regressions)
+	confirm := found.toConfirm(v)
+	var again []Job // builds that the rig broke before
+	d.Jobs, again = cleanBuilds(v, found.open)
 	for _, w := range wantedBuilds(v, d.Select) {
 		b, built := v.Builds[w.build]
-		if !built || b.Status != suites.Passed {
-			if !built || v.BuildTries[w.build].Futile < triesOf[b.Status] {
-				d.Jobs = append(d.Jobs, buildJob(v, w.commit, w.build))
+		switch {
+		case !built:
+			d.Jobs = append(d.Jobs, buildJob(v, w.commit, w.build))
+			continue
+		case b.Status != suites.Passed:
+			if v.BuildTries[w.build].Futile < triesOf[b.Status] {
+				again = append(again, buildJob(v, w.commit, w.build))
 			}
 			continue
 		}
 		for _, cell := range cells {
 			d.Jobs = append(d.Jobs, p.runJobs(v, w, b, cell, confirm)...)
 		}
+	}
+	if len(d.Jobs) == 0 && !v.underWay() {
+		d.Jobs = leastTried(v, again)
 	}
 	return d
 }
@@ -278,13 +287,13 @@ func seedOf(id string) uint64 {
 }
 
 // cleanBuilds asks for clean builds of the ends of a range that is down to one
-// step: what objects of earlier builds decided accuses nobody.
-func cleanBuilds(v View, regs []Regression) []Job {
+// step: what objects of earlier builds decided accuses nobody. Those that the rig
+// broke before are asked for again.
+func cleanBuilds(v View, open []Regression) (jobs, again []Job) {
 	at := places(v.Line)
 	asked := map[string]bool{}
-	var jobs []Job
-	for _, r := range regs {
-		if r.State != Suspected || at[r.Bad] != at[r.Good]+1 {
+	for _, r := range open {
+		if at[r.Bad] != at[r.Good]+1 {
 			continue
 		}
 		for _, c := range []string{r.Good, r.Bad} {
@@ -295,10 +304,14 @@ func cleanBuilds(v View, regs []Regression) []Job {
 			asked[id] = true
 			j := buildJob(v, v.commitOf(id, c), id)
 			j.ID, j.Clean = "clean-"+j.ID, true
-			jobs = append(jobs, j)
+			if v.BuildTries[id].Clean > 0 {
+				again = append(again, j)
+			} else {
+				jobs = append(jobs, j)
+			}
 		}
 	}
-	return jobs
+	return jobs, again
 }
 
 func buildJob(v View, commit, build string) Job {
@@ -315,8 +328,7 @@ func layerPassed(v View, key RunKey, cases []string) bool {
 	for _, name := range cases {
 		n := v.Tallies[TallyKey{Build: key.Build, Machine: key.Machine, Case: name}]
 		got, _ := verdict.Judge(n)
-		onlySkipped := n.Skipped > 0 && n == verdict.Counts{Skipped: n.Skipped}
-		if got != verdict.Good && (name == CaseBoot || !onlySkipped) {
+		if got != verdict.Good && (name == CaseBoot || !onlySkipped(n)) {
 			return false
 		}
 	}

@@ -31,6 +31,7 @@ type world struct {
 	clean       map[string]bool // builds of which a clean one was made
 	builds      int
 	runs        int
+	order       []string // kind and build of the jobs that were carried out
 	done        map[string]bool
 }
 
@@ -102,6 +103,26 @@ func (w *world) settle(t interface{ Fatalf(string, ...any) }) {
 	t.Fatalf("planning did not settle")
 }
 
+// pass is what the store shows when a new pass has begun: what it selects anew gets
+// new tries.
+func (w *world) pass() {
+	for _, s := range w.planner.Again(w.view.Merged()) {
+		old := w.view.Selected[s.Commit]
+		s.Reason, s.Upto = old.Reason, wider(old.Upto, s.Upto)
+		w.view.Selected[s.Commit] = s
+		id := w.view.Inputs[s.Commit]
+		n := w.view.BuildTries[id]
+		n.Futile = 0
+		w.view.BuildTries[id] = n
+		for k, n := range w.view.Runs {
+			if k.Build == id {
+				n.Recent = 0
+				w.view.Runs[k] = n
+			}
+		}
+	}
+}
+
 // step plans once and carries out the plan; false when nothing was left to do.
 func (w *world) step() bool {
 	d := w.planner.Plan(w.view.Merged())
@@ -112,6 +133,7 @@ func (w *world) step() bool {
 		}
 		worked = true
 		w.done[j.ID] = true
+		w.order = append(w.order, string(j.Kind)+" "+j.Build)
 		w.carryOut(j)
 	}
 	return worked
@@ -144,19 +166,26 @@ func (w *world) carryOut(j Job) {
 	}
 	if j.Kind == BuildJob {
 		w.builds++
-		before := w.image(j.Build)
 		w.clean[j.Build] = w.clean[j.Build] || j.Clean
 		b := Build{ID: j.Build, Commit: j.Commit, Target: j.Target, Status: w.outcome(j.Build, w.rand), Image: w.image(j.Build), Incremental: w.incremental && !j.Clean}
-		if b.Image != before {
+		if b.Status != suites.Passed {
+			b.Image = ""
+		}
+		old, made := w.view.Builds[j.Build]
+		if made && j.Clean && b.Status == suites.Broken {
+			b = old // a clean build that broke proves nothing
+		}
+		if made && old.Image != b.Image {
 			w.forget(j.Build)
 		}
 		n := w.view.BuildTries[j.Build]
 		n.Done++
+		n.Futile++
 		if j.Clean {
 			n.Clean++
 		}
-		if b.Status != suites.Passed {
-			n.Futile++
+		if b.Status == suites.Passed || b.Status == suites.Failed {
+			n.Futile = 0
 		}
 		w.view.BuildTries[j.Build] = n
 		w.view.Builds[j.Build] = b
@@ -165,6 +194,11 @@ func (w *world) carryOut(j Job) {
 	w.runs++
 	key := RunKey{Build: j.Build, Machine: j.Machine, Suite: j.Suite, Layer: j.Layer}
 	n := w.view.Runs[key]
+	if w.view.Builds[j.Build].Image != j.Image {
+		n.Dropped++ // it is about an image that the build no longer has
+		w.view.Runs[key] = n
+		return
+	}
 	n.Planned++
 	n.Finished++
 	var all []suites.Status
@@ -355,23 +389,6 @@ func TestPlanInfraErrorsEnd(t *testing.T) {
 	}
 }
 
-func TestPlanWithdrawsAFlake(t *testing.T) {
-	w := newWorld("b0", "b1")
-	w.sel(0, 1)
-	fails := 0
-	w.result = func(build, name string, _ *rand.Rand) suites.Status {
-		if build == "b1" && name == "s/a" && fails < 2 {
-			fails++
-			return suites.Failed
-		}
-		return suites.Passed
-	}
-	w.settle(t)
-	if len(w.view.Regressions) != 1 || w.view.Regressions[0].State != Withdrawn {
-		t.Errorf("two failures, then passes: %+v, want a withdrawn suspicion", w.view.Regressions)
-	}
-}
-
 func TestPlanIsStable(t *testing.T) {
 	w := newWorld(numbered(12)...)
 	w.result = failFrom(5, "s/a")
@@ -470,8 +487,8 @@ func TestBuildIDReadsEveryInput(t *testing.T) {
 	}
 }
 
-// A suspicion that was dropped does not hide a later regression of the same case.
-func TestPlanFindsARegressionAfterAWithdrawnOne(t *testing.T) {
+// A flake that was told of does not hide a later regression of the same case.
+func TestPlanFindsARegressionAfterAFlake(t *testing.T) {
 	w := newWorld("b0", "b1", "b2", "b3")
 	w.sel(0, 1)
 	fails := 0
@@ -492,8 +509,8 @@ func TestPlanFindsARegressionAfterAWithdrawnOne(t *testing.T) {
 	w.sel(3)
 	w.settle(t)
 	last := w.view.Regressions[len(w.view.Regressions)-1]
-	if len(w.view.Regressions) != 2 || last.State == Withdrawn || last.State == Suspected {
-		t.Errorf("%+v, want the flake withdrawn and the regression settled", w.view.Regressions)
+	if len(w.view.Regressions) != 2 || last.State != Ranged || last.Good != "c000" || last.Bad != "c002" {
+		t.Errorf("%+v, want the flake told of, and a range around it", w.view.Regressions)
 	}
 }
 

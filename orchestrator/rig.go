@@ -10,16 +10,17 @@ import (
 )
 
 // Rig is everything besides the commit that decides what a case says of it: what
-// the builder takes from elsewhere than the tree, the machines and the suites.
-// Evidence of different rigs is never compared, or the first commit after a
+// the builder takes from elsewhere than the tree, the machines, what boots them,
+// and the suites. Evidence of different rigs is never compared, or the first commit after a
 // change of ours would be accused of it.
 type Rig struct {
 	Salt   string // of builder.Inputs; decides which build a commit has
 	Digest string // 12 hex digits, of all
 }
 
-// Rig describes the rig of a target on an upstream.
-func (p Planner) Rig(upstream, target, salt string) Rig {
+// Rig describes the rig of a target on an upstream. runner is what the runner says
+// of itself: its monitor, firmware and accelerator.
+func (p Planner) Rig(upstream, target, salt, runner string) Rig {
 	type caseID struct {
 		Name    string
 		Layer   suites.Layer
@@ -47,7 +48,7 @@ func (p Planner) Rig(upstream, target, salt string) Rig {
 		}
 	}
 	// JSON sorts the keys of maps. Nothing in these values cannot be written.
-	text, _ := json.Marshal([]any{salt, machines, cases})
+	text, _ := json.Marshal([]any{salt, machines, cases, runner})
 	sum := sha256.Sum256(text)
 	return Rig{Salt: salt, Digest: hex.EncodeToString(sum[:6])}
 }

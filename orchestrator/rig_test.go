@@ -105,19 +105,19 @@ func TestPlanKnownRegressionAndItsFix(t *testing.T) {
 func TestRigReadsEverythingButTheCommit(t *testing.T) {
 	p := newWorld("b0").planner
 	p.Machines = map[string]pipeline.Machine{testMachine: {Name: testMachine, SMP: 2, Memory: 512}}
-	base := p.Rig(testUpstream, testTarget, "salt")
-	if base != p.Rig(testUpstream, testTarget, "salt") {
+	base := p.Rig(testUpstream, testTarget, "salt", "QEMU 7.2")
+	if base != p.Rig(testUpstream, testTarget, "salt", "QEMU 7.2") {
 		t.Error("the same rig has two digests")
 	}
-	different := map[string]Rig{"salt": p.Rig(testUpstream, testTarget, "pepper")}
+	different := map[string]Rig{"salt": p.Rig(testUpstream, testTarget, "pepper", "QEMU 7.2"), "monitor": p.Rig(testUpstream, testTarget, "salt", "QEMU 8.0")}
 	p.Machines = map[string]pipeline.Machine{testMachine: {Name: testMachine, SMP: 2, Memory: 256}}
-	different["memory"] = p.Rig(testUpstream, testTarget, "salt")
+	different["memory"] = p.Rig(testUpstream, testTarget, "salt", "QEMU 7.2")
 	p.Machines[testMachine] = pipeline.Machine{Name: testMachine, SMP: 2, Memory: 512}
 	p.Suites[1].Version++
-	different["suite's version"] = p.Rig(testUpstream, testTarget, "salt")
+	different["suite's version"] = p.Rig(testUpstream, testTarget, "salt", "QEMU 7.2")
 	p.Suites[1].Version--
 	p.Suites[0].Cases = p.Suites[0].Cases[:1]
-	different["suite's cases"] = p.Rig(testUpstream, testTarget, "salt")
+	different["suite's cases"] = p.Rig(testUpstream, testTarget, "salt", "QEMU 7.2")
 	for what, rig := range different {
 		if rig.Digest == base.Digest {
 			t.Errorf("another %s is the same rig", what)

@@ -63,6 +63,7 @@ func (f *fakeRig) Template(context.Context, runners.Bootable, runners.Spec) (run
 
 func (f *fakeRig) Wire(int) net.Conn                             { return nil }
 func (f *fakeRig) Command(runners.Bootable, runners.Spec) string { return "" }
+func (f *fakeRig) Describe(context.Context) (string, error)      { return "fake", nil }
 func (f *fakeRig) OS() string                                    { return f.os }
 func (f *fakeRig) CPUs() int                                     { return 2 }
 func (f *fakeRig) Call(context.Context, string, any, any) error  { return nil }

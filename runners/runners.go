@@ -146,6 +146,11 @@ type Runner interface {
 	Template(ctx context.Context, b Bootable, s Spec) (Template, error)
 	// Command is the exact command line that Boot would run, quoted for a shell.
 	Command(b Bootable, s Spec) string
+	// Describe says in one line what boots the machines besides their specs: the
+	// virtual machine monitor, the firmware, the accelerator that works here. What
+	// runners that describe themselves differently saw is never compared. It is asked
+	// often, and looks closer only at what has changed. Any error is the rig's.
+	Describe(ctx context.Context) (string, error)
 }
 
 // Template is where machines are started from. It is safe for concurrent use; its

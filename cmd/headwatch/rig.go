@@ -108,7 +108,7 @@ func (r *rigging) assemble(ctx context.Context) error {
 	r.conductor = &orchestrator.Conductor{
 		Pipeline: r.file, Store: r.db, Queue: r.queue, Sources: r.mirrors.source,
 		Discovery: orchestrator.Discovery{Store: r.db, Builder: r.builder, Log: r.log},
-		Planner:   planner(r.file, r.suites), Places: places, Notify: r.notify, Log: r.log,
+		Planner:   planner(r.file, r.suites), Runner: r.runner, Places: places, Notify: r.notify, Log: r.log,
 	}
 	r.worker = &orchestrator.Worker{
 		Store: r.db, Queue: r.queue, Pipeline: r.file, Suites: r.suites, Sources: r.mirrors.source,

@@ -14,6 +14,9 @@ const (
 	Good
 	Bad
 	Untestable // its verdict is skip
+	// Deferred commits are unknown too: the rig broke their build, and what else
+	// there is to test comes before they are tried again.
+	Deferred
 )
 
 // Point is one commit on the first-parent line.
@@ -50,7 +53,7 @@ func Next(line []Point) Step {
 		return Step{Kind: NoRange, At: -1, Good: -1, Bad: -1}
 	}
 	// One representative for each build between that is neither bound's.
-	var open []int
+	var open, deferred []int
 	classes := 0
 	for i := lo + 1; i < hi; i++ {
 		b := line[i].Build
@@ -58,9 +61,15 @@ func Next(line []Point) Step {
 			continue
 		}
 		classes++
-		if line[i].State == Unknown {
+		switch line[i].State {
+		case Unknown:
 			open = append(open, i)
+		case Deferred:
+			deferred = append(deferred, i)
 		}
+	}
+	if len(open) == 0 {
+		open = deferred
 	}
 	switch {
 	case len(open) > 0:

@@ -9,7 +9,7 @@ import (
 
 // line reads "a+ b? b? c-": build and state of each commit.
 func line(s ...string) []Point {
-	states := map[byte]State{'+': Good, '-': Bad, '?': Unknown, 'x': Untestable}
+	states := map[byte]State{'+': Good, '-': Bad, '?': Unknown, 'x': Untestable, '~': Deferred}
 	var out []Point
 	for _, p := range s {
 		out = append(out, Point{Build: p[:1], State: states[p[1]]})
@@ -31,6 +31,8 @@ func TestNext(t *testing.T) {
 		{"same build as bad: the first of them", line("a+", "b?", "b?", "b-"), Step{Found, 1, 0, 1}},
 		{"untestable between", line("a+", "bx", "cx", "d-"), Step{Ranged, -1, 0, 3}},
 		{"untestable beside a candidate", line("a+", "bx", "c?", "d-"), Step{Probe, 2, 0, 3}},
+		{"deferred comes last", line("a+", "b~", "c~", "d?", "e-"), Step{Probe, 3, 0, 4}},
+		{"only deferred left", line("a+", "bx", "c~", "d-"), Step{Probe, 2, 0, 3}},
 		{"never bad", line("a+", "b+"), Step{NoRange, -1, -1, -1}},
 		{"bad before good only", line("a-", "b+"), Step{NoRange, -1, -1, -1}},
 		{"empty", nil, Step{NoRange, -1, -1, -1}},

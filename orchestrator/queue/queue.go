@@ -1,6 +1,5 @@
-// Package queue hands jobs to workers and tells watchers what happens, on NATS
-// JetStream. The server is embedded unless Config names another one; the rest is
-// the same code for both.
+// Package queue hands jobs to workers, on NATS JetStream. The server is embedded
+// unless Config names another one; the rest is the same code for both.
 //
 // The store is the truth and the queue a copy of its open jobs: the owner of a
 // state directory calls Rebuild at start, which also takes every lease away from
@@ -66,7 +65,7 @@ type Queue struct {
 	cancel context.CancelFunc
 	mu     sync.Mutex
 	closed bool
-	calls  sync.WaitGroup // calls under way and goroutines of leases and watchers
+	calls  sync.WaitGroup // calls under way and goroutines of leases
 }
 
 // Open connects to the queue and makes it ready, starting the embedded server if
@@ -144,7 +143,7 @@ func connect(ctx context.Context, cfg Config, srv *embedded) (*Queue, error) {
 	return q, nil
 }
 
-// Close ends what is under way, and with it every lease and watch, and stops the
+// Close ends what is under way, and with it every lease, and stops the
 // embedded server. Jobs that are still leased are handed out again when their
 // lease has run out, or at once by a Rebuild.
 func (q *Queue) Close() error {

@@ -237,10 +237,6 @@ func TestCloseEndsWhatIsUnderWay(t *testing.T) {
 		q := open(never)
 		publish(t, q, job(1))
 		l := next(t, q)
-		events, err := q.Watch(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
 		waiting := make(chan error)
 		go func() {
 			_, err := q.Next(t.Context())
@@ -252,15 +248,11 @@ func TestCloseEndsWhatIsUnderWay(t *testing.T) {
 		if err := <-waiting; !errors.Is(err, ErrClosed) {
 			t.Errorf("Next during Close: %v", err)
 		}
-		if e, open := <-events; open {
-			t.Errorf("an event after Close: %v", e)
-		}
 		_, nextErr := q.Next(t.Context())
-		_, watchErr := q.Watch(t.Context())
 		for what, err := range map[string]error{
-			"Next": nextErr, "Watch": watchErr, "Publish": q.Publish(t.Context(), job(2)),
-			"Rebuild": q.Rebuild(t.Context(), nil), "Announce": q.Announce(t.Context(), orchestrator.Event{Kind: "run"}),
-			"Done": l.Done(t.Context()), "Return": l.Return(t.Context(), 0),
+			"Next": nextErr, "Publish": q.Publish(t.Context(), job(2)),
+			"Rebuild": q.Rebuild(t.Context(), nil),
+			"Done":    l.Done(t.Context()), "Return": l.Return(t.Context(), 0),
 		} {
 			if !errors.Is(err, ErrClosed) {
 				t.Errorf("%s after Close: %v", what, err)

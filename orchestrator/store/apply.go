@@ -37,13 +37,14 @@ func (db *DB) Apply(ctx context.Context, d orchestrator.Decision) error {
 	})
 }
 
-// addSelection keeps the first reason and the highest layer. To be the newest at
-// another pass dates a selection anew: what the rig broke gets new tries.
+// addSelection keeps the first reason and the highest layer. To be selected again
+// dates a selection anew: what the rig broke gets new tries. Planning asks once, a
+// pass asks again.
 func (db *DB) addSelection(ctx context.Context, tx *sql.Tx, d orchestrator.Decision, s orchestrator.Selection) error {
 	_, err := tx.ExecContext(ctx, `INSERT INTO selections (upstream, target, commit_hash, rig, reason, upto, selected_at)
 		VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (upstream, target, commit_hash, rig) DO UPDATE SET
 			upto = iif(upto = 0 OR excluded.upto = 0, 0, max(upto, excluded.upto)),
-			selected_at = iif(excluded.reason = 'newest', excluded.selected_at, selected_at)`,
+			selected_at = excluded.selected_at`,
 		d.Upstream, s.Target, s.Commit, d.Rig, string(s.Reason), int(s.Upto), stamp(db.Now()))
 	return err
 }

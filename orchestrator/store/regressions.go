@@ -22,6 +22,8 @@ func (db *DB) putRegression(ctx context.Context, tx *sql.Tx, g orchestrator.Regr
 	switch {
 	case closed && (g.ID == 0 || g.State == orchestrator.Suspected || old.State == orchestrator.Fixed):
 		return nil
+	case old.State == orchestrator.Located && g.State == orchestrator.Ranged:
+		return nil
 	case g.ID == 0 && old.ID != 0 && g.Bad != old.Bad:
 		return nil // the stored one has a narrower range since, or soon will
 	}
@@ -33,9 +35,11 @@ func (db *DB) putRegression(ctx context.Context, tx *sql.Tx, g orchestrator.Regr
 	if g.ID = old.ID; g == old {
 		return nil // most plans have no news of a regression
 	}
-	_, err = tx.ExecContext(ctx, `UPDATE regressions SET state = ?, good = ?, bad = ?, culprit = ?, fixed_by = ?, confidence = ?,
+	// A range that new evidence has narrowed is news.
+	news := g.State == orchestrator.Ranged && (g.Good != old.Good || g.Bad != old.Bad)
+	_, err = tx.ExecContext(ctx, `UPDATE regressions SET reported = iif(?, '', reported), state = ?, good = ?, bad = ?, culprit = ?, fixed_by = ?, confidence = ?,
 		reason = ?, run = ?, opened = ?, closed = ? WHERE id = ?`,
-		string(g.State), g.Good, g.Bad, nullable(g.Culprit), nullable(g.FixedBy), g.Confidence, g.Reason, nullable(g.Run),
+		news, string(g.State), g.Good, g.Bad, nullable(g.Culprit), nullable(g.FixedBy), g.Confidence, g.Reason, nullable(g.Run),
 		stamp(g.Opened), stamp(g.Closed), old.ID)
 	return err
 }

@@ -92,11 +92,10 @@ func TestAPassGivesNewTries(t *testing.T) {
 		t.Errorf("after one try: %+v", got)
 	}
 	db.Now = func() time.Time { return epoch.Add(time.Hour) }
-	choose(orchestrator.BySearch)
 	if got := tries(); got.Futile != 1 {
-		t.Errorf("a search gives new tries: %+v", got)
+		t.Errorf("time alone gives new tries: %+v", got)
 	}
-	choose(orchestrator.ByNewest)
+	choose(orchestrator.BySearch)
 	if got := tries(); got != (orchestrator.Tries{Done: 1}) {
 		t.Errorf("after the next pass: %+v", got)
 	}
@@ -130,6 +129,60 @@ func TestUnreported(t *testing.T) {
 	untold(0)
 	if got, err := db.Regression(ctx, g.ID); err != nil || got.FixedBy != hashOf(7) || got.State != orchestrator.Fixed {
 		t.Errorf("fixed: %+v, %v", got, err)
+	}
+}
+
+// A range that new evidence has narrowed is news, and one that stays as it was is
+// not. A culprit, once located, is not forgotten for a range.
+func TestNarrowedRangeIsNews(t *testing.T) {
+	db := opened(t)
+	ctx := t.Context()
+	line(t, db, 9)
+	apply := func(state orchestrator.RegressionState, good, bad int, confidence float64) {
+		g := suspicion(good, bad)
+		g.State, g.Confidence = state, confidence
+		if v, err := db.View(ctx, upstream, target, testRig); err != nil {
+			t.Fatal(err)
+		} else if len(v.Regressions) > 0 {
+			g.ID = v.Regressions[0].ID
+		}
+		if state == orchestrator.Located {
+			g.Culprit = hashOf(bad)
+		}
+		ok(t, db.Apply(ctx, orchestrator.Decision{Upstream: upstream, Target: target, Regressions: []orchestrator.Regression{g}}))
+	}
+	told := func() (states []orchestrator.RegressionState) {
+		t.Helper()
+		list, err := db.Unreported(ctx, upstream)
+		ok(t, err)
+		for _, g := range list {
+			states = append(states, g.State)
+			ok(t, db.Reported(ctx, g.ID, g.State))
+		}
+		return states
+	}
+	for _, step := range []struct {
+		state      orchestrator.RegressionState
+		good, bad  int
+		confidence float64
+		told       bool
+	}{
+		{orchestrator.Suspected, 1, 9, 0, true},
+		{orchestrator.Suspected, 1, 8, 0, false}, // a search in progress is told once
+		{orchestrator.Ranged, 2, 8, 0, true},
+		{orchestrator.Ranged, 2, 8, .5, false},
+		{orchestrator.Ranged, 4, 8, .5, true},
+		{orchestrator.Suspected, 4, 8, .5, false}, // an old view
+		{orchestrator.Located, 5, 6, .99, true},
+		{orchestrator.Ranged, 4, 8, .5, false}, // another
+	} {
+		apply(step.state, step.good, step.bad, step.confidence)
+		if got := told(); (len(got) == 1 && got[0] == step.state) != step.told || len(got) > 1 {
+			t.Errorf("%+v: told %v", step, got)
+		}
+	}
+	if g, err := db.Regression(ctx, 1); err != nil || g.State != orchestrator.Located || g.Culprit != hashOf(6) {
+		t.Errorf("in the end: %+v, %v", g, err)
 	}
 }
 

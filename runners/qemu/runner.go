@@ -50,6 +50,7 @@ type Runner struct {
 	attic    *attic     // templates that are kept
 	shelving sync.Mutex
 	shelf    map[string]*shelved // templates in use, by key
+	portrait portrait
 }
 
 var _ runners.Runner = (*Runner)(nil)

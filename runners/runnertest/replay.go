@@ -144,6 +144,14 @@ func (t *replayedTemplate) Start(ctx context.Context, s runners.Start) (runners.
 	return m, nil
 }
 
+// Describe says what booted the recorded machine.
+func (r *Replay) Describe(ctx context.Context) (string, error) {
+	if err := ctx.Err(); err != nil {
+		return "", fmt.Errorf("describe the runner: %w", err)
+	}
+	return fmt.Sprintf("recording of QEMU %s, %s", r.boot.Facts.Monitor, r.boot.Facts.Accel), nil
+}
+
 type replayed struct {
 	r     *Replay
 	log   runners.Console

@@ -49,6 +49,7 @@ type NewRunner func(t *testing.T) (runners.Runner, runners.Bootable, runners.Spe
 // Run checks that a runner keeps the contract of package runners, with machines that
 // are booted and with machines that are started from a template. It boots six.
 func Run(t *testing.T, newRunner NewRunner) {
+	t.Run("description", func(t *testing.T) { testDescription(t, newRunner) })
 	t.Run("life", func(t *testing.T) { testLife(t, newRunner) })
 	t.Run("two at once", func(t *testing.T) { testTwo(t, newRunner) })
 	t.Run("boot is cancelled", func(t *testing.T) { testCancelledBoot(t, newRunner) })
@@ -75,6 +76,18 @@ func boot(t *testing.T, newRunner NewRunner, args ...string) (runners.Machine, r
 		t.Errorf("machine says %s with %d CPUs, want %s with %d", m.OS(), m.CPUs(), b.Image.OS, s.SMP)
 	}
 	return m, s
+}
+
+// testDescription asks a runner twice what it is.
+func testDescription(t *testing.T, newRunner NewRunner) {
+	r, _, _ := newRunner(t)
+	first, err := r.Describe(t.Context())
+	if err != nil || first == "" || strings.ContainsAny(first, "\r\n") {
+		t.Errorf("description %q, %v; want one line", first, err)
+	}
+	if again, err := r.Describe(t.Context()); err != nil || again != first {
+		t.Errorf("described as %q, and then as %q, %v", first, again, err)
+	}
 }
 
 // testLife boots, works, powers off and looks for what is left.
