@@ -159,6 +159,11 @@ func (c *Client) PowerOff(ctx context.Context) error {
 	return &AgentError{OpPowerOff, "answered without the end marker"}
 }
 
+// cancelGrace is how much longer than its caller the guest waits for an operation: at
+// the deadline the host cancels it, and of two ends that give up at once the caller
+// would hear now one, now the other.
+const cancelGrace = 2 * time.Second
+
 // request takes a slot, registers a call and hands its frame to the writer.
 func (c *Client) request(ctx context.Context, op string, args any) (uint64, chan response, error) {
 	req := request{Op: op}
@@ -170,7 +175,7 @@ func (c *Client) request(ctx context.Context, op string, args any) (uint64, chan
 		req.Args = raw
 	}
 	if deadline, ok := ctx.Deadline(); ok {
-		req.Timeout = max(time.Until(deadline).Seconds(), 1e-3)
+		req.Timeout = max(time.Until(deadline), 0).Seconds() + cancelGrace.Seconds()
 	}
 	select {
 	case c.slots <- struct{}{}:
