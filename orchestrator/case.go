@@ -16,23 +16,44 @@ import (
 // defaultCaseTimeout bounds a case that does not say how long it may take.
 const defaultCaseTimeout = time.Minute
 
-// one runs a case, if the machine has what it asks for. lost says why it cannot be run any more: a case without a
-// guest is broken, never passed and never failed. report takes the results of its
-// parts.
-func (e Execution) one(ctx context.Context, m runners.Machine, c suites.Case, has offer, lost string, report func(suites.Result) error) suites.Result {
+// one runs a case on a machine of its own, if that has what the case asks for. report
+// takes the results of its parts.
+func (e Execution) one(ctx context.Context, b *booted, c suites.Case, has offer, report func(suites.Result) error) suites.Result {
 	res := suites.Result{Case: e.Suite + "/" + c.Name}
-	if len(c.OSes) > 0 && !slices.Contains(c.OSes, m.OS()) {
-		res.Status, res.Reason = suites.Skipped, fmt.Sprintf("only for %s, the guest is %s", strings.Join(c.OSes, " and "), m.OS())
+	if len(c.OSes) > 0 && !slices.Contains(c.OSes, b.os) {
+		res.Status, res.Reason = suites.Skipped, fmt.Sprintf("only for %s, the guest is %s", strings.Join(c.OSes, " and "), b.os)
 		return res
 	}
 	if why := unmet(c.Requires, has); why != "" {
 		res.Status, res.Reason = suites.Skipped, why
 		return res
 	}
-	if lost != "" {
-		res.Status, res.Reason = suites.Broken, lost
-		return res
+	m, console, err := e.machine(ctx, b, c.Name)
+	if err != nil {
+		return notStarted(res, err)
 	}
+	defer m.Close()
+	res = e.on(ctx, descendant{m, b.crashes}, console, c, report)
+	if gone(m) {
+		res = endedIn(m, res)
+	}
+	return res
+}
+
+// descendant is a machine as a case sees it: its console began with its boot.
+type descendant struct {
+	runners.Machine
+	inherited []string
+}
+
+// Crashes lists those of the cold boot, too.
+func (d descendant) Crashes() []string {
+	return append(slices.Clone(d.inherited), d.Machine.Crashes()...)
+}
+
+// on runs a case on a machine.
+func (e Execution) on(ctx context.Context, m descendant, console runners.Console, c suites.Case, report func(suites.Result) error) suites.Result {
+	res := suites.Result{Case: e.Suite + "/" + c.Name}
 	timeout := c.Timeout
 	if timeout == 0 {
 		timeout = defaultCaseTimeout
@@ -40,7 +61,7 @@ func (e Execution) one(ctx context.Context, m runners.Machine, c suites.Case, ha
 	caseCtx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	t := &suites.T{Guest: m, Rand: random(e.Seed, res.Case), Metrics: map[string]float64{}, Report: report}
-	before, excused := len(m.Crashes()), e.excused(m)
+	before, excused := len(m.Crashes()), stalls(m.Machine, console)
 	began := time.Now()
 	err := protect(func() error { return c.Run(caseCtx, t) })
 	res.Duration, res.Metrics = time.Since(began), t.Metrics
@@ -49,7 +70,7 @@ func (e Execution) one(ctx context.Context, m runners.Machine, c suites.Case, ha
 	// one has not passed.
 	if now := m.Crashes(); len(now) > before {
 		res.Status, res.Reason = suites.Failed, now[before]
-	} else if e.excused(m) > excused {
+	} else if stalls(m.Machine, console) > excused {
 		res.Status, res.Reason = suites.Broken, "the host gave the guest so little CPU that its kernel reported a stall"
 	} else if caseCtx.Err() != nil && res.Status == suites.Broken {
 		res.Reason = fmt.Sprintf("no answer within %v: %s", timeout, res.Reason)
@@ -57,16 +78,16 @@ func (e Execution) one(ctx context.Context, m runners.Machine, c suites.Case, ha
 	return res
 }
 
-// excused counts the stalls on the console for which the machine blames its host.
-func (e Execution) excused(m runners.Machine) int {
-	stalls := 0
-	all := e.Console.Crashes()
+// stalls counts the stalls on a console for which the machine blames its host.
+func stalls(m runners.Machine, console runners.Console) int {
+	n := 0
+	all := console.Crashes()
 	for _, c := range all {
 		if c.Stall {
-			stalls++
+			n++
 		}
 	}
-	return min(stalls, max(0, len(all)-len(m.Crashes())))
+	return min(n, max(0, len(all)-len(m.Crashes())))
 }
 
 // protect turns a panic of a case into an error: a bug of ours, so broken.

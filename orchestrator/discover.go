@@ -20,10 +20,11 @@ func Recipe(t pipeline.Target) runners.Recipe {
 }
 
 // spec is a machine as a runner reads it.
-func spec(m pipeline.Machine, commit, dir string, console runners.Console, boot time.Duration) runners.Spec {
+func spec(m pipeline.Machine, commit string, ordinal int, dir string, console runners.Console, boot time.Duration) runners.Spec {
 	s := runners.Spec{
-		Commit: commit,
-		SMP:    m.SMP, Memory: m.Memory, Accel: m.Accel, Control: m.Control,
+		Ordinal: ordinal,
+		Commit:  commit,
+		SMP:     m.SMP, Memory: m.Memory, Accel: m.Accel, Control: m.Control,
 		Dir: dir, ConsoleLog: console, BootTimeout: boot,
 	}
 	for _, n := range m.NICs {

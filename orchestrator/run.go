@@ -6,9 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
+	"sync"
 
-	"github.com/headwatch/headwatch/orchestrator/pipeline"
 	"github.com/headwatch/headwatch/runners"
 	"github.com/headwatch/headwatch/suites"
 )
@@ -36,7 +35,8 @@ func (w *Worker) run(ctx context.Context, j Job) error {
 	limit := w.Pipeline.Timeout(j.Layer)
 	e := Execution{
 		Builder: w.Builder, Runner: w.Runner, Cases: CasesOf(w.Suites, j.Suite, j.Layer, ""),
-		Image: j.Image, Commit: j.Commit, Suite: j.Suite, Seed: j.Seed, Dir: w.Places.Scratch(r.ID), Console: console, Record: record,
+		Image: j.Image, Commit: j.Commit, Ordinal: j.Repeat, Suite: j.Suite, Seed: j.Seed, Dir: w.Places.Scratch(r.ID),
+		Console: console, Record: record, Keep: w.kept.keep,
 	}
 	var rigErr error
 	r.Status, rigErr = e.Do(ctx, *j.Def, limit, &r)
@@ -94,6 +94,38 @@ func (w *Worker) finishRun(ctx context.Context, r Run, console ConsoleLog, rigEr
 	return nil
 }
 
+// templatesKept is how many templates a worker holds on to: the next suite on the same
+// image goes on from the same boot.
+const templatesKept = 2
+
+// keptTemplates are those of the last runs. The zero value is ready.
+type keptTemplates struct {
+	mu   sync.Mutex
+	list []runners.Template
+}
+
+func (k *keptTemplates) keep(t runners.Template) {
+	k.mu.Lock()
+	k.list = append(k.list, t)
+	var old []runners.Template
+	if n := len(k.list) - templatesKept; n > 0 {
+		old, k.list = k.list[:n:n], k.list[n:]
+	}
+	k.mu.Unlock()
+	for _, t := range old {
+		t.Close()
+	}
+}
+
+func (k *keptTemplates) close() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, t := range k.list {
+		t.Close()
+	}
+	k.list = nil
+}
+
 // CasesOf lists the cases of a suite in a layer; only names one of them, or
 // none for all.
 func CasesOf(all []suites.Suite, suite string, layer suites.Layer, only string) []suites.Case {
@@ -109,112 +141,4 @@ func CasesOf(all []suites.Suite, suite string, layer suites.Layer, only string) 
 		}
 	}
 	return out
-}
-
-// Execution is one suite on one machine made from one image. It stores nothing
-// by itself: results go to Record as they come.
-type Execution struct {
-	Builder runners.Builder
-	Runner  runners.Runner
-	Cases   []suites.Case
-	Image   string
-	Commit  string // told to the machine; empty: none
-	Suite   string
-	Seed    uint64
-	Dir     string // scratch; made and removed
-	Console runners.Console
-	Record  func(suites.Result) error
-}
-
-// bootShare is the part of a run's time limit that booting may take.
-const bootShare = 2
-
-// Do boots the machine and runs the cases in order, the case "boot" first. It
-// fills in what the boot told of itself. The status sums up the results; an error
-// is the rig's fault.
-func (e Execution) Do(ctx context.Context, m pipeline.Machine, limit time.Duration, r *Run) (suites.Status, error) {
-	if limit > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, limit)
-		defer cancel()
-	}
-	defer os.RemoveAll(e.Dir)
-	room := filepath.Join(e.Dir, "machine")
-	if err := errors.Join(os.RemoveAll(e.Dir), os.MkdirAll(room, 0o755)); err != nil {
-		return suites.Broken, err
-	}
-	bootable, err := e.Builder.Open(ctx, e.Image, filepath.Join(e.Dir, "image"))
-	if err != nil {
-		return suites.Broken, err
-	}
-	began := time.Now()
-	machine, err := e.Runner.Boot(ctx, bootable, spec(m, e.Commit, room, e.Console, limit/bootShare))
-	var results []suites.Status
-	note := func(res suites.Result) error {
-		results = append(results, res.Status)
-		return e.Record(res)
-	}
-	boot := suites.Result{Case: CaseBoot, Status: suites.Passed, Duration: time.Since(began)}
-	if err != nil {
-		return e.noBoot(boot, err, note, &results)
-	}
-	defer machine.Close()
-	f := machine.Facts()
-	r.BootID, r.Kernel, r.Accel, r.Monitor, r.BootTime, r.Command = f.BootID, f.Kernel, f.Accel, f.Monitor, f.BootTime, f.Command
-	boot.Duration = f.BootTime
-	boot.Metrics = map[string]float64{"boot_s": f.BootTime.Seconds()}
-	if err := note(boot); err != nil {
-		return suites.Broken, err
-	}
-	lost := ""
-	has := offered(m, f)
-	for _, c := range e.Cases {
-		res := e.one(ctx, machine, c, has, lost, note)
-		if lost == "" && gone(machine) {
-			lost = fmt.Sprintf("not run: the guest ended in %s", res.Case)
-			res = endedIn(machine, res)
-		}
-		if err := note(res); err != nil {
-			return suites.Broken, err
-		}
-	}
-	return suites.Summarize(results), nil
-}
-
-// noBoot records a boot that failed. The kernel's fault is a failed "boot", and
-// every other case could not be run; the rig's is no evidence about anything.
-func (e Execution) noBoot(boot suites.Result, err error, note func(suites.Result) error, results *[]suites.Status) (suites.Status, error) {
-	bad, kernels := errors.AsType[*runners.BootError](err)
-	if !kernels {
-		return suites.Broken, err
-	}
-	boot.Status, boot.Reason = suites.Failed, bad.Error()
-	if err := note(boot); err != nil {
-		return suites.Broken, err
-	}
-	for _, c := range e.Cases {
-		if err := note(suites.Result{Case: e.Suite + "/" + c.Name, Status: suites.Skipped, Reason: "the kernel did not boot"}); err != nil {
-			return suites.Broken, err
-		}
-	}
-	return suites.Summarize(*results), nil
-}
-
-// endedIn says what the end of a guest means for the case in which it happened. A
-// guest that ends by itself and unasked is the kernel's fault, unless its agent or
-// its host made it end; that, and a monitor that dies, are ours.
-func endedIn(m runners.Machine, res suites.Result) suites.Result {
-	if exit, err := m.Close(); exit == runners.ExitGuest && err == nil && res.Status == suites.Broken {
-		res.Status, res.Reason = suites.Failed, "the guest reset or shut down by itself"
-	}
-	return res
-}
-
-func gone(m runners.Machine) bool {
-	select {
-	case <-m.Done():
-		return true
-	default:
-		return false
-	}
 }

@@ -29,6 +29,13 @@ type fakeRig struct {
 	crashes          []string
 	done             chan struct{}
 	closed           bool
+
+	booted      time.Time // when the cold boot was
+	bootCrashes []runners.Crash
+	whole       bool  // it cannot be cloned
+	startErr    error // of every start but the first
+	starts      int
+	given       bool // the template was closed
 }
 
 // fakeConsole is a console that shows the given crashes.
@@ -37,6 +44,36 @@ type fakeConsole struct{ crashes []runners.Crash }
 func (c *fakeConsole) Write(p []byte) (int, error) { return len(p), nil }
 func (c *fakeConsole) Crashes() []runners.Crash    { return c.crashes }
 func (c *fakeConsole) Tail(int) string             { return "" }
+
+// Part forgets what other machines said.
+func (c *fakeConsole) Part(string) runners.Console {
+	c.crashes = nil
+	return c
+}
+
+// fakeTemplate starts the rig's machine, as clones or, when it cannot, by booting.
+type fakeTemplate struct{ *fakeRig }
+
+func (t fakeTemplate) Facts() runners.Facts {
+	if t.whole {
+		return runners.Facts{}
+	}
+	return t.fakeRig.Facts()
+}
+
+func (t fakeTemplate) Start(context.Context, runners.Start) (runners.Machine, error) {
+	switch {
+	case t.whole && t.bootErr != nil:
+		return nil, t.bootErr
+	case t.starts > 0 && t.startErr != nil:
+		return nil, t.startErr
+	}
+	t.starts++
+	t.crashes, t.done, t.exit = nil, make(chan struct{}), runners.ExitKilled
+	return t.fakeRig, nil
+}
+
+func (t fakeTemplate) Close() error { t.given = true; return nil }
 
 func (f *fakeRig) Inputs(context.Context, runners.Recipe) ([]string, string, error) {
 	return nil, "", nil
@@ -47,7 +84,7 @@ func (f *fakeRig) Build(context.Context, runners.Recipe, runners.Tree, io.Writer
 }
 
 func (f *fakeRig) Open(context.Context, string, string) (runners.Bootable, error) {
-	return runners.Bootable{}, f.openErr
+	return runners.Bootable{Image: runners.Image{OS: f.os}}, f.openErr
 }
 
 func (f *fakeRig) Boot(context.Context, runners.Bootable, runners.Spec) (runners.Machine, error) {
@@ -57,8 +94,12 @@ func (f *fakeRig) Boot(context.Context, runners.Bootable, runners.Spec) (runners
 	return f, nil
 }
 
-func (f *fakeRig) Template(context.Context, runners.Bootable, runners.Spec) (runners.Template, error) {
-	return nil, errors.New("not asked for")
+func (f *fakeRig) Template(_ context.Context, _ runners.Bootable, s runners.Spec) (runners.Template, error) {
+	if f.bootErr != nil && !f.whole {
+		return nil, f.bootErr
+	}
+	f.console.crashes = f.bootCrashes
+	return fakeTemplate{f}, nil
 }
 
 func (f *fakeRig) Wire(int) net.Conn                             { return nil }
@@ -69,10 +110,12 @@ func (f *fakeRig) CPUs() int                                     { return 2 }
 func (f *fakeRig) Call(context.Context, string, any, any) error  { return nil }
 func (f *fakeRig) Crashes() []string                             { return f.crashes }
 func (f *fakeRig) PowerOff(context.Context) error                { return nil }
-func (f *fakeRig) Facts() runners.Facts                          { return runners.Facts{BootID: "b1", Kernel: "6.1"} }
-func (f *fakeRig) Done() <-chan struct{}                         { return f.done }
-func (f *fakeRig) Close() (runners.Exit, error)                  { f.closed = true; return f.exit, f.closeErr }
-func (f *fakeRig) end(how runners.Exit)                          { f.exit = how; close(f.done) }
+func (f *fakeRig) Facts() runners.Facts {
+	return runners.Facts{BootID: "b1", Kernel: "6.1", Booted: f.booted}
+}
+func (f *fakeRig) Done() <-chan struct{}        { return f.done }
+func (f *fakeRig) Close() (runners.Exit, error) { f.closed = true; return f.exit, f.closeErr }
+func (f *fakeRig) end(how runners.Exit)         { f.exit = how; close(f.done) }
 func (f *fakeRig) execution(t *testing.T, cases ...suites.Case) (*Execution, *[]suites.Result) {
 	var got []suites.Result
 	return &Execution{
@@ -81,7 +124,9 @@ func (f *fakeRig) execution(t *testing.T, cases ...suites.Case) (*Execution, *[]
 	}, &got
 }
 
-func newFake() *fakeRig { return &fakeRig{os: "linux", done: make(chan struct{})} }
+func newFake() *fakeRig {
+	return &fakeRig{os: "linux", done: make(chan struct{}), booted: time.Now().Add(time.Hour)} // after the run began
+}
 
 // refused is the kernel's no, as a machine reports it.
 type refused struct{}
@@ -164,7 +209,7 @@ func TestAGuestThatEnds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := []string{"boot passed", tt.want, "s/after broken not run: the guest ended in s/ends"}
+		want := []string{"boot passed", tt.want, "s/after passed"} // on a machine of its own
 		if d := cmp.Diff(want, words(*got)); d != "" {
 			t.Errorf("%v (status %v):\n%s", tt.how, status, d)
 		}
@@ -255,5 +300,77 @@ func TestCaseThatAsksForMore(t *testing.T) {
 		if res := (*got)[1+i]; res.Status != suites.Skipped || !strings.Contains(res.Reason, want) {
 			t.Errorf("%s: %v, %q; want skipped, %q", res.Case, res.Status, res.Reason, want)
 		}
+	}
+}
+
+// A boot that an earlier run has told of is not told again; what its console showed
+// counts for those who look at the console.
+func TestABootIsOneDraw(t *testing.T) {
+	f := newFake()
+	f.booted = time.Now().Add(-time.Minute)
+	f.bootCrashes = []runners.Crash{{Title: "lock order reversal"}, {Title: "soft lockup", Stall: true}}
+	e, got := f.execution(t, caseOf("console", func(_ context.Context, t *suites.T) error {
+		return suites.Failf("%q", t.Guest.Crashes())
+	}))
+	var kept runners.Template
+	e.Keep = func(t runners.Template) { kept = t }
+	var r Run
+	if _, err := e.Do(t.Context(), pipeline.Machine{}, 0, &r); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff([]string{`s/console failed ["lock order reversal"]`}, words(*got)); d != "" {
+		t.Error(d)
+	}
+	if r.BootID != "b1" || kept == nil || f.given {
+		t.Errorf("run %+v, kept %v, closed %t", r, kept, f.given)
+	}
+}
+
+// Where there are no clones each case boots, and one that does not is told of.
+func TestMachinesThatCannotBeCloned(t *testing.T) {
+	f := newFake()
+	f.whole = true
+	e, got := f.execution(t, caseOf("a", pass), caseOf("b", pass))
+	if _, err := e.Do(t.Context(), pipeline.Machine{}, 0, &Run{}); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff([]string{"boot passed", "s/a passed", "s/b passed"}, words(*got)); d != "" || f.starts != 2 || !f.given {
+		t.Errorf("%d starts, template closed %t\n%s", f.starts, f.given, d)
+	}
+	for why, want := range map[error]string{
+		&runners.BootError{Title: "panic: late", Reason: "no agent"}: "s/b failed panic: late: no agent",
+		errors.New("no memory"): "s/b broken its machine did not start: no memory",
+	} {
+		f := newFake()
+		f.whole, f.startErr = true, why
+		e, got := f.execution(t, caseOf("a", pass), caseOf("b", pass))
+		if _, err := e.Do(t.Context(), pipeline.Machine{}, 0, &Run{}); err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff([]string{"boot passed", "s/a passed", want}, words(*got)); d != "" {
+			t.Error(d)
+		}
+	}
+	f = newFake()
+	f.whole, f.bootErr = true, &runners.BootError{Title: "panic", Reason: "no agent"}
+	e, got = f.execution(t, caseOf("a", pass))
+	status, err := e.Do(t.Context(), pipeline.Machine{}, 0, &Run{})
+	if d := cmp.Diff([]string{"boot failed panic: no agent", "s/a skipped the kernel did not boot"}, words(*got)); d != "" || err != nil || status != suites.Failed {
+		t.Errorf("%v, %v\n%s", status, err, d)
+	}
+}
+
+func TestTemplatesAreKeptForAWhile(t *testing.T) {
+	var k keptTemplates
+	rigs := []*fakeRig{newFake(), newFake(), newFake()}
+	for _, f := range rigs {
+		k.keep(fakeTemplate{f})
+	}
+	if !rigs[0].given || rigs[1].given || rigs[2].given {
+		t.Error("want the last two kept, and the first closed")
+	}
+	k.close()
+	if !rigs[1].given || !rigs[2].given {
+		t.Error("some are left open")
 	}
 }

@@ -40,7 +40,7 @@ type Event struct {
 
 // ConsoleLog is a console that can be kept.
 type ConsoleLog interface {
-	runners.Console
+	RunConsole
 	Save(path string) error
 	Close() error
 }
@@ -63,6 +63,8 @@ type Worker struct {
 	// with an error; 0 goes on for ever, as a daemon does: disks get room again.
 	GiveUp int
 	Now    func() time.Time // nil: time.Now
+
+	kept keptTemplates
 }
 
 // retryDelay is how long a job waits whose outcome could not be stored.
@@ -73,6 +75,7 @@ const retryDelay = 5 * time.Second
 func (w *Worker) Work(ctx context.Context, n int) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	defer w.kept.close()
 	errs := make([]error, n)
 	var wg sync.WaitGroup
 	for i := range n {

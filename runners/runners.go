@@ -195,7 +195,8 @@ type Facts struct {
 	Accel    string        // "kvm" or "tcg"
 	Flags    []string      // of the host's CPU that runs the guest, as /proc/cpuinfo names them; nil under emulation
 	Monitor  string        // version of the virtual machine monitor
-	BootTime time.Duration // power-on to the agent's first answer, of the cold boot
+	Booted   time.Time     // when the cold boot's agent answered
+	BootTime time.Duration // power-on to that answer
 	// Template is the boot id of the cold boot that the machine descends from: its
 	// own, unless it was cloned.
 	Template  string

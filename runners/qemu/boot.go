@@ -60,7 +60,7 @@ func (r *Runner) coldBoot(ctx context.Context, system string, o Options, to subs
 	m := newMachine(system, o.SMP, v, client)
 	m.facts = runners.Facts{
 		BootID: h.BootID, Kernel: h.Kernel, Accel: o.Accel, Monitor: "QEMU " + v.monitor.version(),
-		BootTime: took, Command: Quote(o.Cmdline()),
+		Booted: time.Now(), BootTime: took, Command: Quote(o.Cmdline()),
 		Template: h.BootID, StartTime: time.Since(asked), MACs: o.macs(),
 	}
 	if o.Accel == "kvm" {
