@@ -47,7 +47,7 @@ func (t *template) clone(ctx context.Context, f *frozen, s runners.Start) (_ *ma
 		return nil, err
 	}
 	m.facts.Cloned, m.facts.Command, m.facts.StartTime = true, Quote(o.Cmdline()), time.Since(asked)
-	t.r.logger.Debug("clone", "qemu", qemu, "agent", agent, "renewed", m.facts.StartTime)
+	t.r.logger.Debug("clone", "boot", m.facts.BootID, "qemu", qemu, "agent", agent, "renewed", m.facts.StartTime)
 	return m, nil
 }
 
