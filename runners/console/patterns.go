@@ -58,7 +58,7 @@ type table struct {
 
 // known builds the table at its first use.
 var known = sync.OnceValue(func() *table {
-	t := &table{crashes: slices.Concat(linuxPatterns(), bsdPatterns(), agentPatterns()), notices: noticePatterns()}
+	t := &table{crashes: slices.Concat(hangPatterns(), linuxPatterns(), bsdPatterns(), agentPatterns()), notices: noticePatterns()}
 	t.words = newFilter(literals(t.crashes, t.notices))
 	return t
 })

@@ -13,8 +13,9 @@ import (
 )
 
 const (
-	// silence is how long the agent may send nothing, heartbeats included, before
-	// calls fail. Time for which the host let QEMU starve does not count.
+	// silence is how long the agent may send nothing, heartbeats included, until the
+	// guest is said to hang; twice that under emulation, where CPUs take turns more
+	// slowly. Time for which the host let QEMU starve does not count.
 	silence = 15 * time.Second
 	// streamGrace is how long QEMU may take to report what ended the stream.
 	streamGrace = 15 * time.Second
@@ -181,11 +182,37 @@ func (m *machine) attend() {
 			if gone == nil {
 				continue
 			}
-			if quiet := pulse.quiet(m.client.Heartbeat(), time.Now(), m.vm.proc.starved()); quiet > silence {
-				m.lose(fmt.Errorf("agent has sent nothing for %v while QEMU runs", quiet.Round(time.Second)))
+			if quiet := pulse.quiet(m.client.Heartbeat(), time.Now(), m.vm.proc.starved()); quiet > m.vm.quiet {
+				m.hangs(quiet)
+				return
 			}
 		}
 	}
+}
+
+// hangs deals with a guest whose agent is silent though the host gave it CPU: it is
+// asked why, as far as a kernel can be asked that does not answer, and ended.
+func (m *machine) hangs(quiet time.Duration) {
+	asking, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() { // a Close need not wait
+		select {
+		case <-m.vm.stopped:
+		case <-m.vm.proc.done:
+		case <-asking.Done():
+		}
+		cancel()
+	}()
+	m.vm.investigate(asking, "no heartbeat; the agent has been silent for "+quiet.Round(time.Second).String())
+	title := "no heartbeat"
+	for _, c := range m.vm.log.Crashes() {
+		if c.Kind == runners.KindHang && c.Fatal {
+			title = c.Title
+		}
+	}
+	m.lose(&refusal{title})
+	m.vm.stop()
+	<-m.vm.done
 }
 
 // pulse tells how long a guest has been quiet that had the chance to speak.

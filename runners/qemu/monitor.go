@@ -103,24 +103,51 @@ func (m *monitor) run(ctx context.Context, command string) error {
 // do executes a command without an answer that matters, and hands over a file with
 // it, if there is one.
 func (m *monitor) do(ctx context.Context, command string, args any, file *os.File) error {
+	_, err := m.ask(ctx, command, args, file)
+	return err
+}
+
+// ask executes a command and returns QEMU's answer.
+func (m *monitor) ask(ctx context.Context, command string, args any, file *os.File) ([]byte, error) {
 	text, err := json.Marshal(qmp.Command{Execute: command, Args: args})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	answered := make(chan error, 1)
+	type answer struct {
+		text []byte
+		err  error
+	}
+	answered := make(chan answer, 1)
 	m.tasks.Go(func() {
-		_, err := m.qmp.RunWithFile(text, file)
-		answered <- err
+		text, err := m.qmp.RunWithFile(text, file)
+		answered <- answer{text, err}
 	})
+	var a answer
 	select {
-	case err = <-answered:
+	case a = <-answered:
 	case <-ctx.Done():
-		err = ctx.Err()
+		a.err = ctx.Err()
 	}
+	if a.err != nil {
+		return nil, fmt.Errorf("monitor: %s: %w", command, a.err)
+	}
+	return a.text, nil
+}
+
+// human executes a command of the monitor for people, of which some have no other
+// form, and returns what it prints.
+func (m *monitor) human(ctx context.Context, line string) (string, error) {
+	text, err := m.ask(ctx, "human-monitor-command", map[string]any{"command-line": line}, nil)
 	if err != nil {
-		return fmt.Errorf("monitor: %s: %w", command, err)
+		return "", err
 	}
-	return nil
+	var said struct {
+		Return string `json:"return"`
+	}
+	if err := json.Unmarshal(text, &said); err != nil {
+		return "", fmt.Errorf("monitor: %s: %w", line, err)
+	}
+	return said.Return[:min(len(said.Return), maxSample)], nil
 }
 
 // capability is one of a migration's.

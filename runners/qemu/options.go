@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/headwatch/headwatch/runners"
 	nics "github.com/headwatch/headwatch/runners/nic"
@@ -41,6 +42,8 @@ type Options struct {
 	// Clone renders a machine that takes its state from a frozen one with this RAM
 	// and Overlay, instead of booting.
 	Clone bool
+
+	silence time.Duration // until a guest is said to hang; 0: silence, by accelerator
 
 	handed descriptors // for the QEMU that this process starts; people's finds all by name
 }

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"os/exec"
 	"sync"
+	"time"
 
 	"github.com/headwatch/headwatch/runners"
 )
@@ -51,6 +52,7 @@ type Runner struct {
 	shelving sync.Mutex
 	shelf    map[string]*shelved // templates in use, by key
 	portrait portrait
+	silence  time.Duration // of Options, for tests; 0: by accelerator
 }
 
 var _ runners.Runner = (*Runner)(nil)

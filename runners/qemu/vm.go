@@ -1,6 +1,7 @@
 package qemu
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,9 +35,11 @@ type vm struct {
 	control net.Conn // whoever speaks with the agent closes it
 	log     runners.Console
 	phases  *phaseLog
+	voice   *voice
 	stalls  *stalls
-	hold    bool   // the agent's channel reaches the firmware: silence until the kernel speaks
-	kernel  string // path of the kernel, as people know it; empty: on the disk
+	quiet   time.Duration // how long its agent may be silent
+	hold    bool          // the agent's channel reaches the firmware: silence until the kernel speaks
+	kernel  string        // path of the kernel, as people know it; empty: on the disk
 
 	handed   handover
 	links    links
@@ -62,7 +65,12 @@ func startVM(ctx context.Context, o Options, from substance, dir string, log run
 		folder: f, log: log, phases: newPhaseLog(), stalls: &stalls{log: logger}, links: links{log: logger}, kernel: o.Kernel, hold: o.fromDisk() && o.Serial && !o.Clone,
 		stopped: make(chan struct{}), done: make(chan struct{}),
 	}
-	if err := v.start(ctx, o, from, io.MultiWriter(log, v.phases)); err != nil {
+	v.quiet = cmp.Or(o.silence, silence)
+	if o.silence == 0 && o.Accel != "kvm" {
+		v.quiet *= 2
+	}
+	v.voice = &voice{to: io.MultiWriter(log, v.phases)}
+	if err := v.start(ctx, o, from, v.voice); err != nil {
 		v.discard()
 		v.unplug()
 		if v.control != nil {

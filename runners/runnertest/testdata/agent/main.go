@@ -73,6 +73,7 @@ var operations = map[string]guest.Operation{
 		<-ctx.Done()
 		return nil, ctx.Err()
 	},
+	"test/hang": hang,
 	"test/random": func(context.Context, json.RawMessage) (any, error) {
 		b := make([]byte, 32)
 		_, err := unix.Getrandom(b, 0)
