@@ -43,8 +43,8 @@ type CrashPlace struct {
 	Upstream string
 	Target   string
 	Runs     int
-	First    Commit // the oldest on the line; zero: none of them is on the line any more
-	Last     Commit // the newest
+	First    string // hash of the oldest commit of these runs, by the line's order; empty: none is on the line any more
+	Last     string // hash of the newest
 }
 
 // Symbols knows the lines of one kernel. runners/symbol has what is needed.
