@@ -118,6 +118,8 @@ func (labBuilder) Build(context.Context, runners.Recipe, runners.Tree, io.Writer
 	return runners.Image{}, errors.New("not asked for")
 }
 
+func (labBuilder) Debug(context.Context, string, string) (string, error) { return "", nil }
+
 func (labBuilder) Open(context.Context, string, string) (runners.Bootable, error) {
 	return runners.Bootable{}, errors.New("not asked for")
 }

@@ -83,9 +83,9 @@ func (w *Worker) finishRun(ctx context.Context, r Run, console ConsoleLog, rigEr
 		return fmt.Errorf("keep the console of run %s: %w", r.ID, err)
 	}
 	r.Console, r.Finished, r.State = name, w.now(), RunFinished
-	var crashes []Crash
-	for _, c := range console.Crashes() {
-		crashes = append(crashes, Crash{Run: r.ID, Title: c.Title, Signature: c.Signature, Text: c.Text})
+	crashes, err := Symbolizer{w.Builder, w.Symbols}.Crashes(ctx, r.ID, r.Job.Image, w.Places.Scratch(r.ID), console.Crashes())
+	if err != nil {
+		w.Log.Warn("a report has no lines", "run", r.ID, "err", err)
 	}
 	if err := w.Store.FinishRun(ctx, r, crashes); err != nil {
 		return err

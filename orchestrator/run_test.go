@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -22,6 +23,8 @@ import (
 // suites of their own: here it is about whose fault what they say is.
 type fakeRig struct {
 	openErr, bootErr error
+	debug            string // content of the debug file; empty: none
+	debugErr         error
 	os               string
 	exit             runners.Exit
 	closeErr         error
@@ -85,6 +88,14 @@ func (f *fakeRig) Build(context.Context, runners.Recipe, runners.Tree, io.Writer
 
 func (f *fakeRig) Open(context.Context, string, string) (runners.Bootable, error) {
 	return runners.Bootable{Image: runners.Image{OS: f.os}}, f.openErr
+}
+
+func (f *fakeRig) Debug(_ context.Context, _, dir string) (string, error) {
+	if f.debug == "" || f.debugErr != nil {
+		return "", f.debugErr
+	}
+	path := filepath.Join(dir, "kernel.debug")
+	return path, os.WriteFile(path, []byte(f.debug), 0o644)
 }
 
 func (f *fakeRig) Boot(context.Context, runners.Bootable, runners.Spec) (runners.Machine, error) {

@@ -137,14 +137,6 @@ type Run struct {
 	Console  string // path of the kept console log below the state directory
 }
 
-// Crash is a crash found in a run.
-type Crash struct {
-	Run       string
-	Title     string
-	Signature string
-	Text      string
-}
-
 // RegressionState says how far a regression is. The zero value is invalid.
 type RegressionState string
 

@@ -54,7 +54,8 @@ type Worker struct {
 	Sources  Sources
 	Builder  runners.Builder
 	Runner   runners.Runner
-	Console  func(run string) ConsoleLog // a new log, live under the run's id until closed
+	Console  func(run string) ConsoleLog         // a new log, live under the run's id until closed
+	Symbols  func(debug string) (Symbols, error) // opens a kernel's debug file; nil: crashes stay as printed
 	Places   Places
 	Host     string
 	Notify   func(Event)

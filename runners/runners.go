@@ -44,6 +44,10 @@ type Builder interface {
 	Build(ctx context.Context, r Recipe, t Tree, log io.Writer) (Image, error)
 	// Open verifies an image's artifacts and lays them out in dir.
 	Open(ctx context.Context, id string, dir string) (Bootable, error)
+	// Debug verifies the debugging information of an image's kernel, an ELF file,
+	// and writes it into dir. It lies beside the image and is no part of it: of
+	// equal kernels, the first one's is kept. An empty path: there is none.
+	Debug(ctx context.Context, image, dir string) (path string, err error)
 }
 
 // Tree is what a build reads of a commit.

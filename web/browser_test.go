@@ -130,7 +130,7 @@ func TestPictures(t *testing.T) {
 	base := listen(t, web.Handler(m, consoles{m.liveRun: log}, web.Options{Now: now, Unknown: unknown, Console: kept(bootText)}))
 	pages := map[string]string{
 		"overview": "/", "run": "/run/" + m.failedRun, "running": "/run/" + m.liveRun, "broken": "/run/" + m.rigRun,
-		"commit": "/commit/" + m.commits[3].Hash, "regression": "/regression/1", "missing": "/run/nosuchrun",
+		"commit": "/commit/" + m.commits[3].Hash, "regression": "/regression/1", "crashes": "/crashes", "crash": "/crash/" + lossCrash.Signature, "missing": "/run/nosuchrun",
 	}
 	for scheme, theme := range []string{"dark", "light"} {
 		ctx := browser(t, chromedp.Flag("blink-settings", fmt.Sprintf("preferredColorScheme=%d", scheme)))

@@ -164,7 +164,7 @@ func RunDocument(r orchestrator.Run, results []suites.Result, crashes []orchestr
 		})
 	}
 	for _, c := range crashes {
-		d.Crashes = append(d.Crashes, api.Crash{Title: c.Title, Signature: c.Signature, Text: c.Text})
+		d.Crashes = append(d.Crashes, crashDocument(c))
 	}
 	return d
 }

@@ -83,6 +83,8 @@ func word(state string) string {
 		return "culprit found"
 	case "ranged":
 		return "range only"
+	case "lock_order":
+		return "lock order"
 	}
 	return state
 }

@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -33,7 +34,8 @@ func TestHostileTexts(t *testing.T) {
 	}, []suites.Result{
 		{Case: evil, Status: suites.Failed, Reason: evil, Metrics: map[string]float64{evil: 1}},
 		{Case: orchestrator.CaseBoot, Status: suites.Passed},
-	}, orchestrator.Crash{Title: evil, Signature: evil, Text: evil})
+	}, orchestrator.Crash{Title: evil, Signature: evil, Text: evil, Where: evil,
+		Frames: []orchestrator.Frame{{Func: evil, File: evil, Line: 1}}})
 	job.Suite = "live"
 	live := n.begin(job, orchestrator.Run{Started: clock})
 	n.regress(orchestrator.Regression{Upstream: evil, Target: evil, Machine: evil, Case: evil, State: orchestrator.Located,
@@ -44,7 +46,7 @@ func TestHostileTexts(t *testing.T) {
 	opt := options()
 	opt.Console = kept(evil)
 	h := web.Handler(n, consoles{live.ID: log}, opt)
-	for _, path := range []string{"/", "/run/" + run.ID, "/run/" + live.ID, "/commit/" + hash, "/regression/1", "/commit/%22%3E%3Cscript%3Epwned()"} {
+	for _, path := range []string{"/", "/run/" + run.ID, "/run/" + live.ID, "/commit/" + hash, "/regression/1", "/crashes", "/crash/" + url.PathEscape(evil), "/commit/%22%3E%3Cscript%3Epwned()"} {
 		w, doc := get(t, h, path)
 		harmless(t, path, doc)
 		for _, bad := range []string{"\u202e", "\x1b", "\x00"} {

@@ -26,7 +26,7 @@ func TestJSONGolden(t *testing.T) {
 	for name, path := range map[string]string{
 		"overview": "/api/v1/overview", "run_failed": "/api/v1/runs/" + n.failedRun, "run_running": "/api/v1/runs/" + n.liveRun,
 		"regressions": "/api/v1/regressions", "commit": "/api/v1/commits/" + n.commits[2].Hash, "health": "/healthz",
-		"missing": "/api/v1/runs/nosuchrun",
+		"missing": "/api/v1/runs/nosuchrun", "crashes": "/api/v1/crashes", "crash": "/api/v1/crashes/" + lossCrash.Signature,
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, _ := get(t, h, path)
@@ -82,10 +82,17 @@ func TestClientReadsServer(t *testing.T) {
 	same(api.PathRegressions, regressions, err)
 	commit, err := c.Commit(ctx, n.commits[2].Hash)
 	same(api.PathCommits+n.commits[2].Hash, commit, err)
+	crashes, err := c.Crashes(ctx)
+	same(api.PathCrashes, crashes, err)
+	crash, err := c.Crash(ctx, lossCrash.Signature)
+	same(api.PathCrashes+"/"+lossCrash.Signature, crash, err)
 	health, err := c.Health(ctx)
 	same(api.PathHealth, health, err)
 	if _, err := c.Run(ctx, "nosuchrun"); !api.IsNotFound(err) {
 		t.Errorf("an unknown run: %v", err)
+	}
+	if _, err := c.Crash(ctx, "nosuchcrash"); !api.IsNotFound(err) {
+		t.Errorf("an unknown crash: %v", err)
 	}
 	http.DefaultClient.CloseIdleConnections()
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()

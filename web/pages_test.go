@@ -215,6 +215,7 @@ func TestMissingPages(t *testing.T) {
 		"/commit/zzz":              `commit "zzz": not found`,
 		"/regression/77":           `regression "77": not found`,
 		"/regression/x":            `regression "x": want a number`,
+		"/crash/nosuchcrash":       `crash "nosuchcrash": not found`,
 		"/nothing/here":            "there is no page at this address",
 		"/run/%3Cscript%3E":        `run "<script>": not found`,
 		"/run/nosuchrun/console":   `run "nosuchrun": not found`,

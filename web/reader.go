@@ -19,6 +19,7 @@ type Reader interface {
 	Lines
 	Builds
 	Runs
+	Crashes
 	Regressions
 	Sums
 }
@@ -53,6 +54,16 @@ type Runs interface {
 	RunningRuns(ctx context.Context) ([]orchestrator.Run, error)
 	// OpenJobs lists the jobs without an outcome, those under way included.
 	OpenJobs(ctx context.Context) ([]orchestrator.Job, error)
+}
+
+// Crashes are what the consoles showed, by signature.
+type Crashes interface {
+	// Crashes lists what is known of each signature, the last seen first.
+	Crashes(ctx context.Context, limit int) ([]orchestrator.KnownCrash, error)
+	// Crash finds what is known of a signature by that or the start of one.
+	Crash(ctx context.Context, prefix string) (orchestrator.KnownCrash, error)
+	// CrashRuns lists the runs that showed a signature, the last to finish first.
+	CrashRuns(ctx context.Context, signature string, limit int) ([]orchestrator.Run, error)
 }
 
 // Regressions are what came of it.

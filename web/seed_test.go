@@ -127,7 +127,7 @@ func (n *night) seedRun(i int, b orchestrator.Build, machine, suite string) {
 		n.failedRun = n.run(j, r, lossResults(boot), lossCrash).ID
 	case i < 4 && b.Target == bsd && suite == "tcp":
 		one.Status, one.Reason = suites.Failed, "4 of 64 segments were never sent again"
-		n.run(j, r, []suites.Result{boot, one})
+		n.run(j, r, []suites.Result{boot, one}, map[int][]orchestrator.Crash{1: {lossCrash}, 3: {reversal}}[i]...)
 	case i == 6 && machine == "smp4" && suite == "console":
 		n.rigRun = n.run(j, orchestrator.Run{Started: r.Started, Finished: r.Started.Add(time.Second), Status: suites.Broken,
 			Reason: "start QEMU: no space left on device; free some space below the state directory"}, nil).ID
@@ -155,6 +155,14 @@ func lossResults(boot suites.Result) []suites.Result {
 	}
 }
 
-var lossCrash = orchestrator.Crash{Title: "panic: sbsndptr_adv: sbsndmbuf mismatch", Signature: "9b1f77aa0c2d4e5f",
+var lossCrash = orchestrator.Crash{Title: "panic: sbsndptr_adv: sbsndmbuf mismatch", Signature: "9b1f77aa0c2d4e5f", Kind: "fatal",
+	Where: "sys/kern/uipc_sockbuf.c:1522",
+	Frames: []orchestrator.Frame{{Func: "sbsndptr_adv", File: "sys/kern/uipc_sockbuf.c", Line: 1522},
+		{Func: "tcp_m_copym", File: "sys/netinet/tcp_output.c", Line: 1921, Inlined: true},
+		{Func: "tcp_default_output", File: "sys/netinet/tcp_output.c", Line: 1088}, {}},
 	Text: "panic: sbsndptr_adv: sbsndmbuf mismatch\ncpuid = 1\nKDB: stack backtrace:\nvpanic() at vpanic+0x132/frame 0xfffffe0058\n" +
-		"sbsndptr_adv() at sbsndptr_adv+0x7c/frame 0xfffffe005a\ntcp_default_output() at tcp_default_output+0x1f3a/frame 0xfffffe005b\n"}
+		"sbsndptr_adv() at sbsndptr_adv+0x7c/frame 0xfffffe005a [sys/kern/uipc_sockbuf.c:1522]\n" +
+		"tcp_m_copym sys/netinet/tcp_output.c:1921 [inline]\n" +
+		"tcp_default_output() at tcp_default_output+0x1f3a/frame 0xfffffe005b [sys/netinet/tcp_output.c:1088]\n"}
+
+var reversal = orchestrator.Crash{Title: "lock order reversal: inp after sb", Signature: "77aa0c2d4e5f9b1f", Kind: "lock_order", Text: "lock order reversal:\n"}

@@ -11,7 +11,6 @@ import (
 
 	"github.com/headwatch/headwatch/orchestrator"
 	"github.com/headwatch/headwatch/orchestrator/pipeline"
-	"github.com/headwatch/headwatch/runners"
 	"github.com/headwatch/headwatch/runners/console"
 	"github.com/headwatch/headwatch/suites"
 	"github.com/headwatch/headwatch/web"
@@ -45,7 +44,12 @@ func (b *workbench) execute(ctx context.Context, j orchestrator.Job, only string
 		r.Status, r.Reason = suites.Broken, err.Error()
 	}
 	r.Finished = time.Now()
-	doc := handRun{Run: web.RunDocument(r, results, crashesOf(r.ID, log.Crashes()))}
+	lines := orchestrator.Symbolizer{Builder: b.builder, Open: openSymbols}
+	crashes, unread := lines.Crashes(ctx, r.ID, j.Image, e.Dir, log.Crashes())
+	if unread != nil && ctx.Err() == nil {
+		b.log.Warn("a report has no lines", "err", unread)
+	}
+	doc := handRun{Run: web.RunDocument(r, results, crashes)}
 	doc.Reproduce = b.again(j, only)
 	if r.Status == suites.Failed || r.Status == suites.Broken || len(doc.Crashes) > 0 {
 		var kept error
@@ -98,12 +102,4 @@ func nicSpec(nics []pipeline.NIC) string {
 		out = append(out, n.String())
 	}
 	return strings.Join(out, ",")
-}
-
-func crashesOf(run string, found []runners.Crash) []orchestrator.Crash {
-	var out []orchestrator.Crash
-	for _, c := range found {
-		out = append(out, orchestrator.Crash{Run: run, Title: c.Title, Signature: c.Signature, Text: c.Text})
-	}
-	return out
 }

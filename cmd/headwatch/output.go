@@ -22,7 +22,11 @@ func printRun(w io.Writer, doc handRun) {
 		fmt.Fprintf(w, "%-24s %-8s %8s%s\n", r.Case, r.Status, seconds(r.DurationS), because(r.Reason))
 	}
 	for _, c := range doc.Crashes {
-		fmt.Fprintf(w, "crash: %s\n", c.Title)
+		at := ""
+		if c.Where != "" {
+			at = " (" + c.Where + ")"
+		}
+		fmt.Fprintf(w, "crash: %s%s\n", c.Title, at)
 	}
 	if doc.Console != "" {
 		fmt.Fprintf(w, "console: %s\n", doc.Console)

@@ -112,7 +112,7 @@ func (r *rigging) assemble(ctx context.Context) error {
 	}
 	r.worker = &orchestrator.Worker{
 		Store: r.db, Queue: r.queue, Pipeline: r.file, Suites: r.suites, Sources: r.mirrors.source,
-		Builder: r.builder, Runner: r.runner, Console: r.consoles.open, Places: places, Host: host,
+		Builder: r.builder, Runner: r.runner, Console: r.consoles.open, Symbols: openSymbols, Places: places, Host: host,
 		Notify: r.notify, Log: r.log,
 	}
 	return r.conductor.Recover(ctx)

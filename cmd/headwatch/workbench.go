@@ -30,6 +30,7 @@ type workbench struct {
 	runner  *qemu.Runner
 	mirrors *mirrors
 	scratch *scratch
+	log     *slog.Logger
 	flags   string     // that a command needs to find the images
 	lock    *stateLock // nil: somebody else owns the state directory
 }
@@ -38,7 +39,7 @@ type workbench struct {
 // directory while nobody else does; beside an owner it only adds images.
 func (a *app) openBench(file *pipeline.File, dir, command string) (b *workbench, err error) {
 	log := a.logger(slog.LevelWarn)
-	b = &workbench{file: file, dir: dir, flags: a.flags(dir), runner: qemu.New(qemu.Config{Log: log, Passthrough: nicsPath(dir)}),
+	b = &workbench{file: file, dir: dir, log: log, flags: a.flags(dir), runner: qemu.New(qemu.Config{Log: log, Passthrough: nicsPath(dir)}),
 		mirrors: &mirrors{dir: dir, file: file, log: log, open: map[string]*watch.Mirror{}}}
 	defer func() {
 		if err != nil {

@@ -178,7 +178,7 @@ func TestCheckFinds(t *testing.T) {
 		"job-without-outcome": `INSERT INTO jobs (id, payload, created, done_at)
 			SELECT 'other', payload, created, 1 FROM jobs WHERE kind = 'run'`,
 		"outcome-without-job": `UPDATE jobs SET done_at = NULL WHERE kind = 'build'`,
-		"foreign-key":         `INSERT INTO crashes VALUES ('feedfeedfeed', 1, 'x', 'x', 'x')`,
+		"foreign-key":         `INSERT INTO crashes (run, n, title, signature, text) VALUES ('feedfeedfeed', 1, 'x', 'x', 'x')`,
 		"path":                `UPDATE runs SET console = '../../etc/passwd'`,
 		"inputs-of-nothing":   `INSERT INTO inputs VALUES ('amd64', 'salt', 'beef', 'f00d', 1)`,
 		"regression-culprit": `INSERT INTO regressions (upstream, target, machine, case_name, state, good, bad, culprit,

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"database/sql"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -90,7 +91,7 @@ func TestOpenRefuses(t *testing.T) {
 	content, err := os.ReadFile(whole)
 	ok(t, err)
 	for name, test := range map[string]struct{ path, want string }{
-		"newer":       {sqlite("newer.db", `CREATE TABLE t (x); PRAGMA application_id = 1751414627; PRAGMA user_version = 99`), "schema version 99, this headwatch knows up to 1"},
+		"newer":       {sqlite("newer.db", `CREATE TABLE t (x); PRAGMA application_id = 1751414627; PRAGMA user_version = 99`), "schema version 99, this headwatch knows up to 2"},
 		"other":       {sqlite("other.db", `CREATE TABLE bookmarks (x)`), "belongs to another program"},
 		"text":        {file("text.db", []byte(strings.Repeat("not a database\n", 500))), "headwatch fsck"},
 		"truncated":   {file("cut.db", content[:len(content)/3]), "headwatch fsck"},
@@ -151,7 +152,7 @@ func TestMigrationIsAllOrNothing(t *testing.T) {
 	steps, err := migrations(migrationFiles)
 	ok(t, err)
 	bad := migration{Version: len(steps) + 1, SQL: `CREATE TABLE half (x TEXT) STRICT; INSERT INTO nowhere VALUES (1);`}
-	if err := db.migrate(t.Context(), append(steps, bad)); err == nil || !strings.Contains(err.Error(), "schema version 2") {
+	if err := db.migrate(t.Context(), append(steps, bad)); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("schema version %d", bad.Version)) {
 		t.Errorf("a bad migration gave %v", err)
 	}
 	var version, half int

@@ -100,11 +100,8 @@ func (db *DB) FinishRun(ctx context.Context, r orchestrator.Run, crashes []orche
 		if err := endRun(ctx, tx, r); err != nil {
 			return err
 		}
-		for i, c := range crashes[:min(len(crashes), maxCrashes)] {
-			if _, err := tx.ExecContext(ctx, `INSERT INTO crashes (run, n, title, signature, text) VALUES (?, ?, ?, ?, ?)`,
-				r.ID, i+1, bounded(c.Title, maxLine), bounded(c.Signature, maxLine), bounded(c.Text, maxText)); err != nil {
-				return err
-			}
+		if err := addCrashes(ctx, tx, r.ID, crashes); err != nil {
+			return err
 		}
 		var job string
 		if err := tx.QueryRowContext(ctx, `SELECT job FROM runs WHERE id = ?`, r.ID).Scan(&job); err != nil {

@@ -20,7 +20,6 @@ const (
 	resultsQuery = `SELECT s.case_name, s.status, s.reason, s.output, s.duration FROM results s
 		WHERE s.run = ? ORDER BY s.n LIMIT ?`
 	metricsQuery = `SELECT case_name, name, value FROM metrics WHERE run = ?`
-	crashesQuery = `SELECT run, title, signature, text FROM crashes WHERE run = ? ORDER BY n`
 	// maxResults bounds the results shown of one run: of every suite of ours, and
 	// of the biggest test programs that one run can hold.
 	maxResults = 20 * maxRows
@@ -60,17 +59,6 @@ func (db *DB) Results(ctx context.Context, run string) (out []suites.Result, err
 			s.Metrics = metrics[s.Case]
 			return s, err
 		}, resultsQuery, run, maxResults)
-		return err
-	})
-	return out, err
-}
-
-// RunCrashes lists the crashes of a run in the order of the console.
-func (db *DB) RunCrashes(ctx context.Context, run string) (out []orchestrator.Crash, err error) {
-	err = db.read(ctx, "crashes of run "+run, func(tx *sql.Tx) error {
-		out, err = list(ctx, tx, func(r row) (c orchestrator.Crash, err error) {
-			return c, r.Scan(&c.Run, &c.Title, &c.Signature, &c.Text)
-		}, crashesQuery, run)
 		return err
 	})
 	return out, err

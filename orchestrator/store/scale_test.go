@@ -68,7 +68,12 @@ func TestQueryPlans(t *testing.T) {
 		"recent runs":     {recentRunsQuery, 1},
 		"results":         {resultsQuery, 2},
 		"metrics":         {metricsQuery, 1},
-		"crashes":         {crashesQuery, 1},
+		"crashes of run":  {crashesQuery, 1},
+		"signatures":      {signaturesQuery, 1},
+		"signature":       {signatureQuery, 2},
+		"last crash":      {lastCrashQuery, 1},
+		"crash places":    {crashPlacesQuery, 2},
+		"crash runs":      {crashRunsQuery, 2},
 		"grid builds":     {gridBuildsQuery, 1},
 		"grid runs":       {gridRunsQuery, 2},
 		"regression":      {regressionQuery, 1},
@@ -89,7 +94,7 @@ func TestQueryPlans(t *testing.T) {
 	// Walking an index of few rows, in order up to a limit, or whole to count it,
 	// is no scan of a table.
 	scan := regexp.MustCompile(`^SCAN (commits|inputs|selections|jobs|builds|runs|results|metrics|crashes|verdicts|[cijbrsx])\b`)
-	harmless := regexp.MustCompile(`USING (COVERING )?INDEX (jobs_open|runs_running)|^SCAN r USING COVERING INDEX runs_finished$|^SCAN commits USING COVERING INDEX commits_line$|^SCAN builds USING COVERING INDEX`)
+	harmless := regexp.MustCompile(`USING (COVERING )?INDEX (jobs_open|runs_running)|^SCAN r USING COVERING INDEX runs_finished$|^SCAN commits USING COVERING INDEX commits_line$|^SCAN builds USING COVERING INDEX|^SCAN c USING COVERING INDEX crashes_by_signature$`)
 	for name, q := range queries {
 		for _, step := range planOf(t, db, q.query, q.args) {
 			inOrder := name == "recent runs" && step == "SCAN r USING INDEX runs_finished"

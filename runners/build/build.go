@@ -5,6 +5,7 @@ package build
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -78,6 +79,20 @@ func (b *Builder) Build(ctx context.Context, r runners.Recipe, t runners.Tree, l
 // Open verifies an image and lays it out. See images.Store.Open.
 func (b *Builder) Open(ctx context.Context, id, dir string) (runners.Bootable, error) {
 	return b.store.Open(ctx, id, dir)
+}
+
+// kernelDebug is what the debugging information of an image's kernel is called in
+// the store.
+const kernelDebug = "kernel.debug"
+
+// Debug verifies the debugging information of an image's kernel and writes it into
+// dir. See runners.Builder.
+func (b *Builder) Debug(ctx context.Context, image, dir string) (string, error) {
+	path, err := b.store.Attached(ctx, image, kernelDebug, dir)
+	if errors.Is(err, images.ErrNotAttached) {
+		return "", nil
+	}
+	return path, err
 }
 
 func (b *Builder) maker(r runners.Recipe) (maker, error) {

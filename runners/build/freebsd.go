@@ -137,10 +137,14 @@ func (m *freebsdTree) image(ctx context.Context, r runners.Recipe, p freebsd.Pro
 		parts = append(parts, images.BytesArtifact(images.RoleLayouts, layouts))
 	}
 	img, err := m.cfg.Store.Put(ctx, images.Manifest{OS: r.OS, Arch: r.Arch, Release: p.Release}, parts...)
-	if err == nil {
-		fmt.Fprintf(log, "image: %s, %d bytes\n", img.ID, img.Size)
+	if err != nil {
+		return runners.Image{}, err
 	}
-	return img, err
+	fmt.Fprintf(log, "image: %s, %d bytes\n", img.ID, img.Size)
+	if p.Debug == "" {
+		return img, nil
+	}
+	return img, m.cfg.Store.Attach(ctx, img.ID, kernelDebug, p.Debug)
 }
 
 // layouts are those of the kernel's structures that suites read, as a document; nil

@@ -3,6 +3,7 @@ package symbol
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -31,9 +32,15 @@ const maxAnnotated = 600
 // A crash that names no file gets the place of its first frame. Title and
 // signature stay: they are the same with and without a debug file.
 func Annotate(c runners.Crash, t *Table) runners.Crash {
+	c, _ = Symbolize(c, t)
+	return c
+}
+
+// Symbolize is Annotate, and returns the crash's frames with what was inlined into
+// each before it. A frame whose place is not known has its name alone.
+func Symbolize(c runners.Crash, t *Table) (runners.Crash, []Frame) {
 	var out strings.Builder
-	var where string
-	top := len(c.Frames) > 0
+	var places []met
 	counter, below, looked := "", false, 0
 	for line := range strings.Lines(c.Text) {
 		text := strings.TrimRight(line, "\n")
@@ -55,19 +62,42 @@ func Annotate(c runners.Crash, t *Table) runners.Crash {
 			out.WriteString(line)
 			continue
 		}
-		if top && where == "" && strings.HasPrefix(m[2], c.Frames[0].Func) && hexa(m[3]) == c.Frames[0].Offset {
-			where = place(frames[0])
-		}
+		places = append(places, met{m[2], hexa(m[3]), frames})
 		for _, f := range frames[:len(frames)-1] {
 			fmt.Fprintf(&out, "%s %s [inline]\n", f.Func, place(f))
 		}
 		fmt.Fprintf(&out, "%s [%s]%s", text, place(frames[len(frames)-1]), line[len(text):])
 	}
 	c.Text = out.String()
-	if c.Where == "" {
-		c.Where = where
+	stack := backtrace(c.Frames, places)
+	if c.Where == "" && len(stack) > 0 && stack[0].File != "" {
+		c.Where = place(stack[0])
 	}
-	return c
+	return c, stack
+}
+
+// met is a place that a report names, and what is there.
+type met struct {
+	fn     string
+	off    uint64
+	frames []Frame
+}
+
+// backtrace finds the frames of a crash among the places of its text. The text says
+// a place in more ways than a frame: it has the compiler's suffixes, and tells a
+// program counter from a return address.
+func backtrace(of []runners.Frame, places []met) (out []Frame) {
+	for _, f := range of {
+		i := slices.IndexFunc(places, func(m met) bool {
+			return f.Func != "" && m.off == f.Offset && strings.HasPrefix(m.fn, f.Func)
+		})
+		if i < 0 {
+			out = append(out, Frame{Func: f.Func})
+			continue
+		}
+		out = append(out, places[i].frames...)
+	}
+	return out
 }
 
 // lookUp resolves what placed found; a place that is not known gives nothing.

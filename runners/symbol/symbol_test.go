@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -291,6 +292,12 @@ func TestAnnotate(t *testing.T) {
 		"netmap_poll() at netmap_poll+0x5c/frame 0x0\n#2 %#x at twice+0x1\n"+tree+" outer+%#x/0x90 [sys/kern/main.c:19]\n"+
 		tree+"RIP: 0010:outer+%#x/0x90 [sys/kern/main.c:19]\n"+tree+"#3 0x0 at outer+%#x [sys/kern/main.c:19]\nno newline", off, twice, off+1, off, off+1)
 	if d := cmp.Diff(want, got.Text); d != "" {
+		t.Error(d)
+	}
+	c.Frames = append(c.Frames, runners.Frame{Func: "netmap_poll", Offset: 0x5c}, runners.Frame{Addr: 7}, runners.Frame{Func: "outer", Offset: off + 1})
+	_, frames := Symbolize(c, table)
+	stack := append(slices.Clone(inlined), Frame{Func: "netmap_poll"}, Frame{})
+	if d := cmp.Diff(append(stack, inlined...), frames); d != "" {
 		t.Error(d)
 	}
 	if got.Where != "sys/kern/main.c:6" || got.Title != c.Title || got.Signature != c.Signature {

@@ -16,6 +16,7 @@ const (
 	PathRegressions = "/api/v1/regressions"
 	PathRuns        = "/api/v1/runs/"    // + run id
 	PathCommits     = "/api/v1/commits/" // + commit hash
+	PathCrashes     = "/api/v1/crashes"  // all; + "/" + signature for one
 )
 
 // Health says whether the server answers and what it holds.
@@ -194,9 +195,42 @@ type Result struct {
 
 // Crash is a crash found on a run's console.
 type Crash struct {
-	Title     string `json:"title"`
-	Signature string `json:"signature"`
-	Text      string `json:"text,omitempty"`
+	Title     string  `json:"title"`
+	Signature string  `json:"signature"`
+	Kind      string  `json:"kind"`   // fatal, lock_order, memory, leak, hang, warning, …; empty: not told
+	Where     string  `json:"where"`  // file:line; empty: unknown
+	Frames    []Frame `json:"frames"` // of the first backtrace, innermost first
+	Text      string  `json:"text,omitempty"`
+}
+
+// Frame is a function of a backtrace.
+type Frame struct {
+	Func    string `json:"func"`              // empty: the kernel had no name
+	File    string `json:"file,omitempty"`    // relative to the source root; empty: unknown
+	Line    int    `json:"line,omitempty"`    // 0: unknown
+	Inlined bool   `json:"inlined,omitempty"` // into the frame that follows
+}
+
+// KnownCrash is what is known of all crashes with one signature. Title, kind,
+// where, frames and text are of the last of them.
+type KnownCrash struct {
+	Crash
+	Runs    int          `json:"runs"`     // that showed it
+	LastRun string       `json:"last_run"` // the last of them
+	First   time.Time    `json:"first"`    // when it was first seen
+	Last    time.Time    `json:"last"`     // when it was last seen
+	Places  []CrashPlace `json:"places"`
+	// Seen are the newest of the runs that showed it; absent in the list of all.
+	Seen []RunSummary `json:"seen,omitempty"`
+}
+
+// CrashPlace says where on an upstream's line, on one target, a crash was seen.
+type CrashPlace struct {
+	Upstream    string `json:"upstream"`
+	Target      string `json:"target"`
+	Runs        int    `json:"runs"`
+	FirstCommit string `json:"first_commit,omitempty"` // the oldest by the line's order; absent: not on the line any more
+	LastCommit  string `json:"last_commit,omitempty"`  // the newest
 }
 
 // Regression is a case that turned bad at some commit.

@@ -65,6 +65,16 @@ func (c *Client) Regressions(ctx context.Context) ([]Regression, error) {
 	return get[[]Regression](ctx, c, PathRegressions)
 }
 
+// Crashes reads what is known of all crashes, the last seen first, without texts.
+func (c *Client) Crashes(ctx context.Context) ([]KnownCrash, error) {
+	return get[[]KnownCrash](ctx, c, PathCrashes)
+}
+
+// Crash reads what is known of the crashes with a signature.
+func (c *Client) Crash(ctx context.Context, signature string) (KnownCrash, error) {
+	return get[KnownCrash](ctx, c, PathCrashes+"/"+url.PathEscape(signature))
+}
+
 // IsNotFound reports whether the server has no such thing.
 func IsNotFound(err error) bool {
 	e, ok := errors.AsType[*Error](err)

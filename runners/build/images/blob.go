@@ -107,38 +107,54 @@ func readBlob(ctx context.Context, path string, b Blob, w io.Writer) error {
 		return err
 	}
 	defer f.Close()
+	digest, size, err := readPacked(ctx, f, b.Size, w)
+	switch {
+	case err != nil:
+		return err
+	case size != b.Size:
+		return damage(fmt.Sprintf("not of %d bytes", b.Size))
+	case digest != b.Digest:
+		return damage("of another digest")
+	}
+	return nil
+}
+
+// readPacked decompresses a file that writeBlob wrote into w, verifies every byte
+// of the file and returns the digest and the size of the content. It reads at most
+// one byte more than limit of the content. Its errors are those of readBlob.
+func readPacked(ctx context.Context, f *os.File, limit int64, w io.Writer) (string, int64, error) {
 	st, err := f.Stat()
 	if err != nil {
-		return err
+		return "", 0, err
 	}
 	frame := st.Size() - blobTrailerLen
 	if frame < 0 {
-		return damage("cut short")
+		return "", 0, damage("cut short")
 	}
 	src := &meterReader{r: io.LimitReader(f, frame), sum: sha256.New()}
 	dec, err := zstd.NewReader(src, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
 		zstd.WithDecoderMaxWindow(8<<20))
 	if err != nil {
-		return err
+		return "", 0, err
 	}
 	defer dec.Close()
 	m := &meter{ctx: ctx, w: w, sum: sha256.New()}
-	_, err = io.Copy(m, io.LimitReader(dec, b.Size+1))
+	_, err = io.Copy(m, io.LimitReader(dec, limit+1))
 	switch {
 	case ctx.Err() != nil:
-		return ctx.Err()
+		return "", 0, ctx.Err()
 	case m.err != nil:
-		return m.err
+		return "", 0, m.err
 	case src.err != nil:
-		return src.err
+		return "", 0, src.err
 	case err != nil:
-		return damage(fmt.Sprintf("not decompressible (%v)", err))
+		return "", 0, damage(fmt.Sprintf("not decompressible (%v)", err))
 	}
-	return verifyBlob(f, src, m, b)
+	return digestString(m.sum.Sum(nil)), m.n, verifyPacked(f, src)
 }
 
-// verifyBlob compares what was read with what was stored.
-func verifyBlob(f io.Reader, src *meterReader, m *meter, b Blob) error {
+// verifyPacked compares a file with what its end says of it.
+func verifyPacked(f io.Reader, src *meterReader) error {
 	if _, err := io.Copy(io.Discard, src); err != nil {
 		return err
 	}
@@ -146,12 +162,7 @@ func verifyBlob(f io.Reader, src *meterReader, m *meter, b Blob) error {
 	if _, err := io.ReadFull(f, trailer); err != nil {
 		return err
 	}
-	switch {
-	case m.n != b.Size:
-		return damage(fmt.Sprintf("not of %d bytes", b.Size))
-	case digestString(m.sum.Sum(nil)) != b.Digest:
-		return damage("of another digest")
-	case !bytes.Equal(trailer, blobTrailer(src.sum.Sum(nil))):
+	if !bytes.Equal(trailer, blobTrailer(src.sum.Sum(nil))) {
 		return damage("changed on disk")
 	}
 	return nil

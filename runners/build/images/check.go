@@ -19,7 +19,9 @@ const (
 	DamagedImage Problem = "damaged image" // the manifest is not what was stored
 	DamagedBlob  Problem = "damaged blob"  // a blob of an image is not what was stored, or missing
 	OrphanBlob   Problem = "orphan blob"   // no image has it
-	LeftOver     Problem = "left-over"     // a file that is none of the store's
+	LeftOver     Problem = "left-over"     // a file that is none of the store's, or was attached to an image that is gone
+	// DamagedBeside: an attachment is not what was stored. The image is whole.
+	DamagedBeside Problem = "damaged attachment"
 )
 
 // Finding is one thing wrong with the store.
@@ -63,6 +65,14 @@ func (s *Store) Check(ctx context.Context) ([]Finding, error) {
 			return found, s.fault("check images", err)
 		}
 	}
+	for _, a := range inventory.beside {
+		err := s.verifyAttached(ctx, a)
+		if d, ok := errors.AsType[damage](err); ok {
+			found = append(found, Finding{Problem: DamagedBeside, Images: []string{a.image}, Path: a.path, Detail: string(d)})
+		} else if err != nil {
+			return found, s.fault("check images", err)
+		}
+	}
 	return found, nil
 }
 
@@ -70,6 +80,7 @@ func (s *Store) Check(ctx context.Context) ([]Finding, error) {
 type inventory struct {
 	blobs  []Blob              // of all images, each once, pinned
 	images map[string][]string // blob digest → ids
+	beside []attachment        // of images that are there
 	found  []Finding           // what can be told without reading blobs
 }
 
@@ -91,7 +102,7 @@ func (s *Store) inventory() (inventory, error) {
 			}
 		}
 	}
-	for _, look := range []func(*inventory) error{s.lookAtImages, s.lookAtBlobs, s.lookAtTemps} {
+	for _, look := range []func(*inventory) error{s.lookAtImages, s.lookAtBlobs, s.lookAtAttached, s.lookAtTemps} {
 		if err := look(&v); err != nil {
 			return v, err
 		}
@@ -167,7 +178,7 @@ func (s *Store) repair(f Finding) error {
 	switch f.Problem {
 	case OrphanBlob:
 		return nil // Repair sweeps at its end
-	case LeftOver:
+	case LeftOver, DamagedBeside:
 		return os.RemoveAll(f.Path)
 	case DamagedImage:
 		if _, err := s.manifest(f.Images[0]); err == nil { // put again since Check

@@ -22,7 +22,7 @@ type Entry struct {
 type Freed struct {
 	Images int
 	Blobs  int
-	Bytes  int64 // on disk
+	Bytes  int64 // on disk, with what was attached
 }
 
 // List returns the images of the store in the order of their ids. Images with a
@@ -84,8 +84,8 @@ func (s *Store) Find(id string) (runners.Image, error) {
 	return m.image(id), nil
 }
 
-// Drop removes an image, and those of its blobs that no other image has. The
-// error wraps ErrNoImage when the store lacks it.
+// Drop removes an image with what is attached to it, and those of its blobs that no
+// other image has. The error wraps ErrNoImage when the store lacks it.
 func (s *Store) Drop(ctx context.Context, id string) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -122,6 +122,13 @@ func (s *Store) Garbage(keep map[string]bool, minAge time.Duration) (ids []strin
 		}
 	}
 	f.Images = len(ids)
+	beside, err := s.unattached(ids...)
+	if err != nil {
+		return nil, f, s.fault("collect images", err)
+	}
+	for _, a := range beside {
+		f.Bytes += a.size
+	}
 	if !whole {
 		return ids, f, nil
 	}
@@ -139,7 +146,7 @@ func (e Entry) collectable(keep map[string]bool, limit time.Time) bool {
 }
 
 // Collect removes every image that is not in keep and was last put at least
-// minAge ago, and every blob that no image has. An image is stored before the
+// minAge ago, with what is attached to it, and every blob that no image has. An image is stored before the
 // build that it belongs to, so minAge must be longer than it takes to compute
 // keep and to store a build.
 func (s *Store) Collect(ctx context.Context, keep map[string]bool, minAge time.Duration) (Freed, error) {
@@ -193,11 +200,15 @@ func (s *Store) forget(digests []string) error {
 
 // sweep removes those of the blobs (nil: of all blobs) that no image refers to
 // and nobody works with; what somebody does work with goes when they are done.
-// Beside a damaged manifest it removes nothing. The caller holds mu.
+// Beside a damaged manifest it removes no blobs. What was attached to images that
+// are gone goes in any case; size counts it, count does not. The caller holds mu.
 func (s *Store) sweep(blobs []Blob) (count int, size int64, err error) {
+	if size, err = s.sweepAttached(); err != nil {
+		return 0, size, err
+	}
 	list, whole, err := s.entries()
 	if err != nil || !whole {
-		return 0, 0, err
+		return 0, size, err
 	}
 	only := make(map[string]bool, len(blobs))
 	for _, b := range blobs {
@@ -205,7 +216,7 @@ func (s *Store) sweep(blobs []Blob) (count int, size int64, err error) {
 	}
 	orphans, err := s.orphans(list)
 	if err != nil {
-		return 0, 0, err
+		return 0, size, err
 	}
 	for _, o := range orphans {
 		if blobs != nil && !only[o.digest] {

@@ -26,6 +26,8 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	case "stall":
 		childStall(os.Args[1], os.Args[2])
+	case "attach":
+		childAttach(os.Args[1], os.Args[2], os.Args[3])
 	case "full":
 		childFull(os.Args[1], mountSmall)
 	case "limit":

@@ -20,10 +20,11 @@ import (
 )
 
 // Store keeps images in a folder, content-addressed: blobs/ holds one compressed
-// file per distinct artifact, images/ one manifest per image, tmp/ what is being
-// written. A file enters blobs/ or images/ by rename, after its bytes are on
-// disk, and a manifest only after its blobs: whatever instant the process dies
-// at, every image in the store is whole.
+// file per distinct artifact, images/ one manifest per image, attached/ what lies
+// beside an image without being part of it, tmp/ what is being written. A file
+// enters another folder by rename or link, after its bytes are on disk, and a
+// manifest only after its blobs: whatever instant the process dies at, every
+// image in the store is whole.
 //
 // A Store is safe for concurrent use. One process at a time may have the folder
 // open; whoever owns the state directory does.
@@ -74,13 +75,17 @@ type CorruptError struct {
 	Image   string // id
 	Blob    string // digest of the blob; empty: the manifest
 	Role    Role   // of the blob
+	Beside  string // name of an attachment; empty: the image itself
 	Path    string
 	Problem string
 }
 
 func (e *CorruptError) Error() string {
 	what := "its manifest"
-	if e.Blob != "" {
+	switch {
+	case e.Beside != "":
+		return fmt.Sprintf("image %s: its attachment %s is %s; run `headwatch fsck --repair` to drop that", e.Image, e.Beside, e.Problem)
+	case e.Blob != "":
 		what = fmt.Sprintf("blob %s (%s)", e.Blob, e.Role)
 	}
 	return fmt.Sprintf("image %s: %s is %s; run `headwatch fsck --repair` to drop it; it is built again when needed", e.Image, what, e.Problem)
@@ -140,7 +145,7 @@ func (s *Store) use() error {
 
 func open(dir string) (*Store, error) {
 	s := &Store{dir: dir, pins: make(map[string]int), late: make(map[string]bool), temps: make(map[string]bool)}
-	for _, d := range []string{s.path("blobs"), s.path("images"), s.path("tmp")} {
+	for _, d := range []string{s.path("blobs"), s.path("images"), s.path("attached"), s.path("tmp")} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			return nil, s.fault("open image store", err)
 		}
@@ -242,7 +247,13 @@ func (s *Store) putManifest(id string, text []byte) error {
 }
 
 // create makes the file at path appear whole and on disk, or not at all.
-func (s *Store) create(path string, write func(io.Writer) error) (err error) {
+func (s *Store) create(path string, write func(io.Writer) error) error {
+	return s.place(path, write, os.Rename)
+}
+
+// place writes a file aside and, when its bytes are on disk, calls enter to give it
+// the name path.
+func (s *Store) place(path string, write func(io.Writer) error, enter func(from, to string) error) (err error) {
 	f, err := s.temp()
 	if err != nil {
 		return err
@@ -265,7 +276,7 @@ func (s *Store) create(path string, write func(io.Writer) error) (err error) {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	if err := os.Rename(f.Name(), path); err != nil {
+	if err := enter(f.Name(), path); err != nil {
 		return err
 	}
 	return syncDir(filepath.Dir(path))
