@@ -40,7 +40,7 @@ var machinery = regexp.MustCompile(`^(` + strings.Join([]string{
 	`_*die(_body|_addr)?`, `oops_(begin|end|exit|enter)`, `no_context`, `bad_area\w*`, `fixup_\w+`, `early_fixup\w*`,
 	`_*(kasan|kmsan|kcsan|ubsan|asan|msan)_\w+`, `print_\w+`, `report_\w+`, `check_(noncircular|prev_add|prevs_add|memory_region|unmap)`,
 	`validate_chain`, `_*lock_acquire(\.\w+)?`, `mark_lock\w*`, `debug_\w+`, `_*might_(sleep|resched)\w*`, `_*schedule(_\w+)?`,
-	`(raw_)?spin_(bug|dump)`, `watchdog_\w+`, `_*hrtimer_\w+`, `(arch_)?trigger_\w+`, `nmi_\w+`, `rcu_(dump|check|sched_clock|core)\w*`,
+	`(raw_)?spin_(bug|dump)`, `watchdog_\w+`, `_*hrtimer_\w+`, `(arch_)?trigger_\w+`, `nmi_\w+`, `\w+_nmi(_(error|handler))?`, `cpustop_handler`, `rcu_(dump|check|sched_clock|core)\w*`,
 	`update_process_times`, `tick_\w+`, `lockup_\w+`, `io_schedule\w*`, `lockdep_\w+`,
 	`kdb_\w+`, `db_\w+`, `vpanic`, `trap(_\w+)?`, `(nmi_|mchk_)?calltrap`, `alltraps`, `Xdblfault`, `dblfault_handler`, `witness_\w+`, `_?witness`,
 	`m_copydata`, `__rw_wlock_hard`, `kassert_panic`, `__stack_chk_fail`, `breakpoint`, `stack_save\w*`,
