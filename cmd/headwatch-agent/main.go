@@ -36,7 +36,7 @@ import (
 
 // version is said in the handshake. It rises when an operation changes what it
 // means.
-const version = "1"
+const version = "2"
 
 // configPath is where the image's builder left what the guest needs.
 const configPath = "/etc/headwatch.json"
@@ -69,9 +69,10 @@ func run(boot bool, out console) error {
 			return err
 		}
 		setup = prepare(config)
-		for _, note := range setup.faults() {
-			out.say("%s", note)
-		}
+	}
+	setup.Steps = append(setup.Steps, setDebugger())
+	for _, note := range setup.faults() {
+		out.say("%s", note)
 	}
 	control, err := openControl(ctx, out)
 	if err != nil {

@@ -74,6 +74,11 @@ func setSysctl(name, value string) error {
 			data = binary.NativeEndian.AppendUint64(nil, uint64(n))
 		}
 	}
+	return putSysctl(name, data)
+}
+
+// putSysctl writes the bytes of a value.
+func putSysctl(name string, data []byte) error {
 	key := []byte(name)
 	_, _, errno := unix.Syscall6(unix.SYS___SYSCTLBYNAME, uintptr(unsafe.Pointer(&key[0])), uintptr(len(key)),
 		0, 0, uintptr(unsafe.Pointer(&data[0])), uintptr(len(data)))

@@ -186,12 +186,13 @@ func optionsFor(b runners.Bootable, s runners.Spec) (Options, error) {
 
 // kernelArgs puts the runner's arguments before the image's, which can override
 // them. A Linux kernel speaks on the first UART from its first instructions on
-// and resets as soon as it has panicked, which QEMU reports. It does not check its
+// and resets as soon as it has panicked, which QEMU reports, and panics when it is
+// interrupted to ask why it hangs. It does not check its
 // timer: on a busy host the check fails, and the kernel panics.
 func kernelArgs(b runners.Bootable, serial bool) string {
 	var a []string
 	if b.Image.OS == "linux" {
-		a = append(a, "console=ttyS0,115200", "earlyprintk=serial,ttyS0,115200", "panic=-1", "no_timer_check")
+		a = append(a, "console=ttyS0,115200", "earlyprintk=serial,ttyS0,115200", "panic=-1", "unknown_nmi_panic", "no_timer_check")
 		if serial {
 			a = append(a, "headwatch.control=serial")
 		}
