@@ -104,7 +104,7 @@ func knownNames() pipeline.Known {
 	k := pipeline.Known{
 		Suites: map[string][]suites.Layer{}, Requires: map[string][]string{},
 		NICModels: []string{"virtio-net", "e1000", "e1000e", "igb", "vmxnet3", "rtl8139"},
-		NICLinks:  []string{"user", "tap", "vfio"},
+		NICLinks:  []string{"wire", "user", "tap", "vfio"},
 		CheckNIC:  checkNIC,
 	}
 	for _, s := range allSuites() {

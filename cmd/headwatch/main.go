@@ -130,7 +130,7 @@ Exit codes fit "git bisect run": 0 good, 1 bad (a failed case, a new regression)
 	f.BoolVar(&a.json, "json", false, "print one JSON document on standard output")
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "log more")
 	root.AddCommand(
-		demoCommand(a), nightlyCommand(a), serveCommand(a), buildCommand(a), runCommand(a), reproduceCommand(a),
+		demoCommand(a), nightlyCommand(a), serveCommand(a), buildCommand(a), runCommand(a), reproduceCommand(a), vmCommand(a),
 		suitesCommand(a), nicsCommand(a), doctorCommand(a), fsckCommand(a), gcCommand(a), benchCommand(a), pipelinesCommand(a),
 		manCommand(), versionCommand(a),
 	)

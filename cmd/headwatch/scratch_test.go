@@ -65,7 +65,7 @@ func TestKilledRunIsCleared(t *testing.T) {
 	}
 	// Its only child is QEMU, which is there when the machine's folder is.
 	waitFor(t, "a guest", func() bool {
-		machines, _ := filepath.Glob(filepath.Join(scratchPath(state), "run-*", "hand-*", "machine"))
+		machines, _ := filepath.Glob(filepath.Join(scratchPath(state), "run-*", "hand-*", "machine-*"))
 		return len(machines) > 0 && len(childrenOf(t, run.Process.Pid)) > 0
 	})
 	killWithGuests(t, run)
