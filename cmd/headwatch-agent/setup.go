@@ -10,6 +10,7 @@ import (
 	"github.com/headwatch/headwatch/suites"
 	kernel "github.com/headwatch/headwatch/suites/kernel/guest"
 	kyua "github.com/headwatch/headwatch/suites/kyua/guest"
+	race "github.com/headwatch/headwatch/suites/race/guest"
 	smoke "github.com/headwatch/headwatch/suites/smoke/guest"
 )
 
@@ -75,7 +76,7 @@ func operations(c control, s setup, tests *kyua.Runs) map[string]guest.Operation
 			return info{c.kind, c.device, s}, nil
 		},
 	}
-	for _, suite := range []map[string]suites.Operation{kernel.Operations(), smoke.Operations(), tests.Operations()} {
+	for _, suite := range []map[string]suites.Operation{kernel.Operations(), smoke.Operations(), race.Operations(), tests.Operations()} {
 		for name, op := range suite {
 			ops[name] = op
 		}
