@@ -15,7 +15,7 @@ func TestFreeBSDTakesLongRequests(t *testing.T) {
 	b := image(t, freebsd(t))
 	for control, sizes := range map[string][]int{
 		"virtio": {1000, 30_000, 100_000, 1<<20 - 200},
-		"serial": {1000, 8000, 30_000}, // some 8 kB/s
+		"serial": {1000, 8000, 30_000}, // 3 to 15 kB/s
 	} {
 		t.Run(control, func(t *testing.T) {
 			m := mustBoot(t, b, spec(t, control))
