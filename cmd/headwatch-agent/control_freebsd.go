@@ -16,6 +16,12 @@ const (
 	virtioPort = "/dev/vtcon/" + portName
 	kenvGet    = 0 // from sys/kenv.h
 	kenvMax    = 128
+	// How much of the host's may be unread, in bytes. A virtio port drops what its
+	// terminal has no room for, 23,040 bytes at 115200 baud. The second UART's driver
+	// drops what its ring of 384 has none for (uart_bus_attach in
+	// sys/dev/uart/uart_core.c) when the terminal behind it comes late.
+	virtioWindow = 8 << 10
+	uartWindow   = 256
 )
 
 // kernelArgument reads the kernel's environment, which the loader filled.

@@ -11,6 +11,10 @@ import (
 const (
 	secondUART = "/dev/ttyS1"
 	virtioSys  = "/sys/class/virtio-ports"
+	// How much of the host's may be unread, in bytes. A virtio port that is full
+	// makes the host wait; a UART's terminal keeps 64 KiB before it drops any.
+	virtioWindow = 256 << 10
+	uartWindow   = 4 << 10
 )
 
 func kernelArgument(name string) string {

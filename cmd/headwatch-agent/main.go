@@ -83,6 +83,7 @@ func run(boot bool, out console) error {
 	if err != nil {
 		return err
 	}
+	hello.Window = control.window()
 	tests := kyua.NewRuns()
 	defer tests.Close()
 	a := &agent{

@@ -38,6 +38,14 @@ type control struct {
 	device string
 }
 
+// window is how many bytes of the host's the channel keeps until they are read.
+func (c control) window() int {
+	if c.kind == "virtio" {
+		return virtioWindow
+	}
+	return uartWindow
+}
+
 // serve returns when a power-off was refused, ctx is done or the stream is
 // damaged.
 func (a *agent) serve(ctx context.Context) error {

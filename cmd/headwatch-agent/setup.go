@@ -12,6 +12,7 @@ import (
 	"github.com/headwatch/headwatch/suites"
 	kernel "github.com/headwatch/headwatch/suites/kernel/guest"
 	kyua "github.com/headwatch/headwatch/suites/kyua/guest"
+	race "github.com/headwatch/headwatch/suites/race/guest"
 	smoke "github.com/headwatch/headwatch/suites/smoke/guest"
 )
 
@@ -78,7 +79,7 @@ func operations(c control, s setup, tests *kyua.Runs) map[string]guest.Operation
 		},
 	}
 	maps.Copy(ops, renewal.Operations())
-	for _, suite := range []map[string]suites.Operation{kernel.Operations(), smoke.Operations(), tests.Operations()} {
+	for _, suite := range []map[string]suites.Operation{kernel.Operations(), smoke.Operations(), race.Operations(), tests.Operations()} {
 		for name, op := range suite {
 			ops[name] = op
 		}

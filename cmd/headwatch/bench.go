@@ -21,14 +21,17 @@ import (
 func benchCommand(a *app) *cobra.Command {
 	var o cloneOptions
 	cmd := &cobra.Command{
-		Use: "bench NAME", Short: "measure, and print ratios of one run", ValidArgs: []string{"demo", "clone"},
+		Use: "bench NAME", Short: "measure, and print ratios of one run", ValidArgs: []string{"demo", "clone", "race"},
 		Long: `demo: runs the demo from nothing and prints how long it took, and what share of
 the processors and how much memory the orchestrator itself needed beside QEMU.
 
 clone: boots a target, freezes it, and prints how long a clone of it takes from
 asking to the answer of an agent with a clock, address and randomness of its own,
 beside cold boots of the same run; and what 20 clones take of the memory. Without
---target: every target that has an image, or gets one without compiling.`,
+--target: every target that has an image, or gets one without compiling.
+
+race: searches a Linux guest for three seeded races with and without pressure on
+its virtual CPUs, in turns, and prints the median times and their ratio.`,
 		Args: cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if args[0] == "clone" {
@@ -36,6 +39,9 @@ beside cold boots of the same run; and what 20 clones take of the memory. Withou
 			}
 			if o != (cloneOptions{}) {
 				return usagef("--target and --image are for bench clone")
+			}
+			if args[0] == "race" {
+				return a.benchRace(cmd.Context())
 			}
 			return a.benchDemo(cmd.Context())
 		},

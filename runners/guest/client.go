@@ -14,18 +14,22 @@ import (
 // concurrent use. Its owner ends it with Close.
 type Client struct {
 	conn   io.ReadWriteCloser
-	hello  Hello         // set before met is closed
-	out    chan []byte   // frames for the writer; handed over, so that a call knows that its turn came
-	urgent chan []byte   // hello requests, cancels, the end marker's return; never waited for
-	slots  chan struct{} // one for each outstanding call
-	met    chan struct{} // closed after the handshake
-	ended  chan struct{} // closed with the end marker
-	stop   chan struct{} // closed by Close
-	done   chan struct{} // closed when the stream is over
+	hello  Hello          // set before met is closed
+	out    chan *outgoing // requests of one frame, for the writer; handed over, so that a call knows that its turn came
+	long   chan *outgoing // the same for requests of more
+	urgent chan []byte    // frames: hello requests, cancels, the end marker's return; never waited for
+	slots  chan struct{}  // one for each outstanding call
+	met    chan struct{}  // closed after the handshake
+	ended  chan struct{}  // closed with the end marker
+	stop   chan struct{}  // closed by Close
+	done   chan struct{}  // closed when the stream is over
 	tasks  sync.WaitGroup
 
 	stopOnce sync.Once
 	closeErr error // of conn; set under stopOnce
+
+	window window   // the writer takes, the reader gives
+	parts  assembly // the reader's alone
 
 	mu      sync.Mutex
 	pending map[uint64]chan response // each holds one answer
@@ -49,7 +53,9 @@ type Ignored struct {
 func newClient(conn io.ReadWriteCloser) *Client {
 	return &Client{
 		conn:    conn,
-		out:     make(chan []byte),
+		out:     make(chan *outgoing),
+		long:    make(chan *outgoing),
+		window:  window{freed: make(chan struct{}, 1)},
 		urgent:  make(chan []byte, maxOutstanding),
 		slots:   make(chan struct{}, maxOutstanding),
 		met:     make(chan struct{}),
@@ -186,20 +192,29 @@ func (c *Client) request(ctx context.Context, op string, args any) (uint64, chan
 	}
 	var answer chan response
 	req.ID, answer = c.register(op)
-	frame, err := encodeMessage(typeRequest, req)
-	if err == nil {
-		err = c.hand(ctx, frame)
-	}
-	if err != nil {
+	if err := c.hand(ctx, req); err != nil {
 		c.forget(req.ID)
 		return 0, nil, err
 	}
 	return req.ID, answer, nil
 }
 
-func (c *Client) hand(ctx context.Context, frame []byte) error {
+// hand gives a request to the writer, whole where half a window holds it.
+func (c *Client) hand(ctx context.Context, req request) error {
+	payload, err := json.Marshal(req)
+	if err != nil {
+		return err
+	}
+	if len(payload) > MaxPayload {
+		return fmt.Errorf("%w: %d bytes, at most %d", ErrFrameSize, len(payload), MaxPayload)
+	}
+	msg := &outgoing{ctx, pieces{payload, pieceSize(c.hello.Window)}}
+	to := c.out
+	if len(payload) > msg.size {
+		to = c.long
+	}
 	select {
-	case c.out <- frame:
+	case to <- msg:
 		return nil
 	case <-c.done:
 		return c.lost()

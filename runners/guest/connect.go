@@ -84,6 +84,8 @@ func (c *Client) handshake(r *frameReader, session string) error {
 		}
 		r.synced = true
 		c.hello = h
+		c.parts.size = pieceSize(h.Window)
+		c.window.open(h.Window)
 		c.touch()
 		close(c.met)
 		return nil

@@ -10,9 +10,10 @@ import (
 )
 
 // ProtocolVersion is the version that both ends must speak.
-const ProtocolVersion = 1
+const ProtocolVersion = 2
 
-// MaxPayload is the largest payload of a frame, in bytes.
+// MaxPayload is the largest payload of a frame, and of a message in pieces, in
+// bytes.
 const MaxPayload = 1 << 20
 
 const (
@@ -52,10 +53,13 @@ const (
 	typeHello                  // guest → host
 	typeRequest                // host → guest
 	typeResponse               // guest → host
-	_                          // not in use
+	typeCredit                 // guest → host
 	typeHeartbeat              // guest → host
 	typeCancel                 // host → guest
 	typeBye                    // guest → host, and back as its acknowledgement
+	typePart                   // a piece of a request or response, not the last
+	typeLast                   // the last one
+	typeDrop                   // host → guest: the rest of a request will not come
 )
 
 type frame struct {
@@ -107,7 +111,7 @@ func parseFrame(b []byte, maxPayload int) (frame, int, error) {
 		return frame{}, 0, fmt.Errorf("%w: %d, this end speaks %d", ErrFrameVersion, b[4], ProtocolVersion)
 	}
 	typ := frameType(b[5])
-	if typ < typeHelloRequest || typ > typeBye {
+	if typ < typeHelloRequest || typ > typeDrop {
 		return frame{}, 0, fmt.Errorf("%w: %d", ErrFrameType, b[5])
 	}
 	return frame{typ, payload}, end, nil

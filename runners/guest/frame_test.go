@@ -30,7 +30,7 @@ func reseal(b []byte, at int, value byte) []byte {
 func TestFrameLayout(t *testing.T) {
 	// The CRC was computed by hand with another implementation of CRC-32C, so
 	// that the layout cannot change unseen.
-	want := []byte{0xF5, 'H', 'W', 0xA7, 1, byte(typeHeartbeat), 0, 0, 0, 2}
+	want := []byte{0xF5, 'H', 'W', 0xA7, 2, byte(typeHeartbeat), 0, 0, 0, 2}
 	got := mustFrame(t, typeHeartbeat, "{}")
 	if !bytes.Equal(got[:10], want) || string(got[headerSize:]) != "{}" {
 		t.Errorf("frame is % x", got)
@@ -70,7 +70,7 @@ func TestFrameReaderErrors(t *testing.T) {
 		"garbage between":  {append(bytes.Clone(good), 'x'), 1, ErrFrameMagic},
 		"oversize":         {large, 0, ErrFrameSize},
 		"wrong checksum":   {damaged, 0, ErrFrameChecksum},
-		"other version":    {reseal(good, 4, 2), 0, ErrFrameVersion},
+		"other version":    {reseal(good, 4, ProtocolVersion+1), 0, ErrFrameVersion},
 		"unknown type":     {reseal(good, 5, 99), 0, ErrFrameType},
 		"type zero":        {reseal(good, 5, 0), 0, ErrFrameType},
 		"cut in header":    {good[:5], 0, ErrFrameTruncated},

@@ -128,6 +128,19 @@ func TestLyingAgentEndsTheStream(t *testing.T) {
 		"both": {func(l *liar) {
 			l.say(typeResponse, response{ID: 1, Result: []byte("1"), Error: &wireError{Kind: "agent"}})
 		}, ErrMessage},
+		"unused credit":      {func(l *liar) { l.say(typeCredit, credit{wideWindow}) }, ErrCredit},
+		"no credit":          {func(l *liar) { l.say(typeCredit, credit{}) }, ErrCredit},
+		"negative credit":    {func(l *liar) { l.say(typeCredit, map[string]int{"bytes": -1}) }, ErrMessage},
+		"overflowing credit": {func(l *liar) { l.say(typeCredit, map[string]int{"bytes": 1 << 40}) }, ErrMessage},
+		"small pieces":       {func(l *liar) { l.conn.Write(mustFrame(l.t, typePart, "x")) }, ErrMessage},
+		"end of no pieces":   {func(l *liar) { l.conn.Write(mustFrame(l.t, typeLast, "1")) }, ErrMessage},
+		"host's drop":        {func(l *liar) { l.say(typeDrop, struct{}{}) }, ErrMessage},
+		"endless pieces": {func(l *liar) {
+			piece := mustFrame(l.t, typePart, strings.Repeat("1", pieceSize(wideWindow)))
+			for _, err := l.conn.Write(piece); err == nil; {
+				_, err = l.conn.Write(piece)
+			}
+		}, ErrFrameSize},
 		"flood of beats": {func(l *liar) {
 			for l.say(typeHeartbeat, heartbeat{}) {
 			}
@@ -184,8 +197,11 @@ func TestLyingHello(t *testing.T) {
 		change func(*Hello)
 		want   error
 	}{
-		"other protocol": {func(h *Hello) { h.Protocol = 2 }, ErrFrameVersion},
+		"other protocol": {func(h *Hello) { h.Protocol = ProtocolVersion + 1 }, ErrFrameVersion},
 		"no CPUs":        {func(h *Hello) { h.CPUs = 0 }, ErrMessage},
+		"no window":      {func(h *Hello) { h.Window = 0 }, ErrMessage},
+		"small window":   {func(h *Hello) { h.Window = minWindow - 1 }, ErrMessage},
+		"vast window":    {func(h *Hello) { h.Window = maxWindow + 1 }, ErrMessage},
 		"many CPUs":      {func(h *Hello) { h.CPUs = 1 << 30 }, ErrMessage},
 		"no boot id":     {func(h *Hello) { h.BootID = "" }, ErrMessage},
 		"escapes":        {func(h *Hello) { h.Kernel = "\x1b]0;x" }, ErrMessage},
@@ -226,6 +242,7 @@ func TestGuestThatDoesNotRead(t *testing.T) {
 	host, agent := net.Pipe() // no buffer: a write waits for its reader
 	read := make(chan struct{})
 	lie(t, agent, func(l *liar) { <-read })
+	defer close(read)
 	c := connect(t, host, "s")
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
@@ -237,7 +254,6 @@ func TestGuestThatDoesNotRead(t *testing.T) {
 	if err := c.Close(); err != nil {
 		t.Error(err)
 	}
-	close(read)
 }
 
 func TestBudget(t *testing.T) {
@@ -279,6 +295,9 @@ func TestServeRejectsABrokenStream(t *testing.T) {
 		"cut by the same":    {append(one[:9:9], hello...), errFrameCut, 0},
 		"id used twice":      {append(one[:len(one):len(one)], one...), ErrMessage, 0},
 		"guest's message":    {mustFrame(t, typeHeartbeat, "{}"), ErrMessage, 0},
+		"guest's credit":     {mustFrame(t, typeCredit, `{"bytes":1}`), ErrMessage, 0},
+		"end of no pieces":   {mustFrame(t, typeLast, "{}"), ErrMessage, 0},
+		"small piece":        {mustFrame(t, typePart, "{}"), ErrMessage, 0},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			host, agent := net.Pipe()

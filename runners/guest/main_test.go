@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-var testHello = Hello{BootID: "b00t", OS: "linux", Arch: "amd64", Kernel: "6.1.0", Agent: "test", CPUs: 2}
+var testHello = Hello{BootID: "b00t", OS: "linux", Arch: "amd64", Kernel: "6.1.0", Agent: "test", CPUs: 2, Window: wideWindow}
 
 // socketPair gives the two ends of a real unix stream, as between QEMU and us.
 func socketPair(t *testing.T) (net.Conn, net.Conn) {

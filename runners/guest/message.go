@@ -37,6 +37,10 @@ type Hello struct {
 	Kernel   string `json:"kernel"`  // release, as uname prints it
 	Agent    string `json:"agent"`   // version of the agent
 	CPUs     int    `json:"cpus"`    // CPUs online when the agent started
+	// Window is how many bytes of the host's may be on their way to the agent: what
+	// its channel keeps for it, less 200. 0 is only for Serve: a channel that loses
+	// nothing.
+	Window int `json:"window"`
 }
 
 // check rejects what no honest agent says.
@@ -46,6 +50,9 @@ func (h *Hello) check() error {
 	}
 	if h.CPUs < 1 || h.CPUs > maxGuestCPUs {
 		return fmt.Errorf("%w: hello claims %d CPUs", ErrMessage, h.CPUs)
+	}
+	if h.Window < minWindow || h.Window > maxWindow {
+		return fmt.Errorf("%w: hello claims a window of %d bytes, not %d to %d", ErrMessage, h.Window, minWindow, maxWindow)
 	}
 	for _, f := range []struct{ name, value string }{
 		{"session", h.Session}, {"boot_id", h.BootID}, {"os", h.OS}, {"arch", h.Arch},
@@ -92,6 +99,11 @@ type heartbeat struct {
 
 type cancelRequest struct {
 	ID uint64 `json:"id"`
+}
+
+// credit acknowledges what the guest has read since the one before.
+type credit struct {
+	Bytes uint32 `json:"bytes"` // headers included
 }
 
 // encodeMessage returns the frame of a message.

@@ -44,7 +44,7 @@ func limit(ctx context.Context, seconds float64) (context.Context, context.Cance
 }
 
 func (s *server) refuse(sess *session, id uint64, text string) error {
-	return s.send(sess, typeResponse, response{ID: id, Error: &wireError{Kind: "agent", Text: text}})
+	return s.respond(sess, response{ID: id, Error: &wireError{Kind: "agent", Text: text}})
 }
 
 // answer performs an operation and sends what came of it.
@@ -58,7 +58,7 @@ func (s *server) answer(ctx context.Context, sess *session, req request, op Oper
 		resp = response{ID: req.ID, Error: describe(ctx, err)}
 	}
 	sess.end(req.ID) // before the host learns of it and asks for more
-	err = s.send(sess, typeResponse, resp)
+	err = s.respond(sess, resp)
 	if errors.Is(err, ErrFrameSize) {
 		// The stream is well; if this does not get through either, fail has been called.
 		_ = s.refuse(sess, req.ID, "answer: "+err.Error())

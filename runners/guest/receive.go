@@ -52,24 +52,6 @@ func (c *Client) stopped() bool {
 	}
 }
 
-// write is the writer's goroutine. A write that fails is left to the reader to
-// explain: what the guest said before it went away is still to be read.
-func (c *Client) write() {
-	for {
-		var frame []byte
-		select {
-		case frame = <-c.urgent:
-		case frame = <-c.out:
-		case <-c.stop:
-			return
-		}
-		if _, err := c.conn.Write(frame); err != nil {
-			<-c.stop
-			return
-		}
-	}
-}
-
 func (c *Client) touch() {
 	c.mu.Lock()
 	c.heard = time.Now()
@@ -82,6 +64,18 @@ func (c *Client) take(f frame) error {
 	switch f.typ {
 	case typeResponse:
 		return c.takeResponse(f)
+	case typePart, typeLast:
+		whole, done, err := c.parts.add(f)
+		if err != nil || !done {
+			return err
+		}
+		return c.takeResponse(frame{typeResponse, whole})
+	case typeCredit:
+		var said credit
+		if err := decodeMessage(f, &said); err != nil {
+			return err
+		}
+		return c.window.give(int(said.Bytes))
 	case typeHeartbeat:
 		return c.unasked(f, &heartbeat{})
 	case typeHello:

@@ -39,12 +39,15 @@ type deadliner interface{ SetDeadline(time.Time) error }
 // cut off. So a damaged stream gets a moment in which a new host may say hello;
 // the damage of a host that stays is an error all the same.
 //
-// h.Protocol and h.Session are filled in. Operations are told to stop by their
+// h.Protocol and h.Session are filled in, and h.Window if it is 0. Operations are told to stop by their
 // context; Serve waits for them before it returns, but not for ever.
 func Serve(ctx context.Context, conn io.ReadWriter, h Hello, ops map[string]Operation) (*Ending, error) {
 	setDeadline(conn, time.Time{})
 	ctx, cancel := context.WithCancelCause(ctx)
 	h.Protocol = ProtocolVersion
+	if h.Window == 0 {
+		h.Window = wideWindow
+	}
 	s := &server{conn: conn, hello: h, ops: ops, start: time.Now(), fail: cancel}
 	interrupted := make(chan struct{})
 	spare := context.AfterFunc(ctx, func() {
@@ -109,6 +112,10 @@ type session struct {
 	ctx  context.Context
 	stop context.CancelFunc
 
+	read  receipt // this and parts are the reader's alone
+	parts assembly
+	long  sync.Mutex // held while a response of more than one frame is written
+
 	mu      sync.Mutex
 	running map[uint64]context.CancelFunc
 }
@@ -137,20 +144,42 @@ func (s *server) receive(ctx context.Context, r *frameReader) (uint64, error) {
 			}
 			r.synced = true
 		case sess == nil: // of a session before this agent's time
-		case f.typ == typeRequest:
-			asked, err := s.request(sess, f)
+		default:
+			asked, err := s.take(sess, f)
 			if asked != 0 || err != nil {
 				return asked, err
 			}
-		case f.typ == typeCancel:
-			if err := sess.cancel(f); err != nil {
-				return 0, err
-			}
-		case f.typ == typeBye: // a late acknowledgement of an older host
-		default:
-			return 0, fmt.Errorf("%w: type %d is not for a host to send", ErrMessage, f.typ)
 		}
 	}
+}
+
+// take handles one frame of a session. It returns the id of a power-off request.
+func (s *server) take(sess *session, f frame) (uint64, error) {
+	if counts(f.typ) {
+		if n := sess.read.read(headerSize + len(f.payload)); n > 0 {
+			if err := s.send(sess, typeCredit, credit{uint32(n)}); err != nil {
+				return 0, err
+			}
+		}
+	}
+	switch f.typ {
+	case typeRequest:
+		return s.request(sess, f)
+	case typePart, typeLast:
+		whole, done, err := sess.parts.add(f)
+		if err != nil || !done {
+			return 0, err
+		}
+		return s.request(sess, frame{typeRequest, whole})
+	case typeDrop:
+		sess.parts.got = nil
+		return 0, nil
+	case typeCancel:
+		return 0, sess.cancel(f)
+	case typeBye: // a late acknowledgement of an older host
+		return 0, nil
+	}
+	return 0, fmt.Errorf("%w: type %d is not for a host to send", ErrMessage, f.typ)
 }
 
 // isDamage tells bytes that are no frame from frames that are not allowed.
@@ -205,6 +234,7 @@ func (s *server) greet(ctx context.Context, f frame) error {
 	if sess == nil || sess.id != req.Session {
 		s.leave()
 		sess = &session{id: req.Session, running: make(map[uint64]context.CancelFunc)}
+		sess.read.window, sess.parts.size = s.hello.Window, pieceSize(s.hello.Window)
 		sess.ctx, sess.stop = context.WithCancel(ctx)
 		s.mu.Lock()
 		s.session = sess
@@ -236,39 +266,5 @@ func (s *server) join() {
 	select {
 	case <-idle:
 	case <-grace.C:
-	}
-}
-
-// send writes one message of a session, if it is still the current one.
-func (s *server) send(sess *session, typ frameType, message any) error {
-	b, err := encodeMessage(typ, message)
-	if err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.session != sess {
-		return nil
-	}
-	if _, err := s.conn.Write(b); err != nil {
-		err = fmt.Errorf("write to the host: %w", err)
-		s.fail(err)
-		return err
-	}
-	return nil
-}
-
-func (s *server) beat(sess *session) {
-	tick := time.NewTicker(heartbeatEvery)
-	defer tick.Stop()
-	for seq := uint64(1); ; seq++ {
-		select {
-		case <-sess.ctx.Done():
-			return
-		case <-tick.C:
-		}
-		if s.send(sess, typeHeartbeat, heartbeat{seq, time.Since(s.start).Seconds()}) != nil {
-			return
-		}
 	}
 }
