@@ -36,7 +36,7 @@ import (
 
 // version is said in the handshake. It rises when an operation changes what it
 // means.
-const version = "2"
+const version = "3"
 
 // configPath is where the image's builder left what the guest needs.
 const configPath = "/etc/headwatch.json"
