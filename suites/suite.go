@@ -35,7 +35,8 @@ type Guest interface {
 	PowerOff(ctx context.Context) error
 }
 
-// Suite is a group of cases that share a machine. Cases run in order on it.
+// Suite is a group of cases that share a boot. They run in order, each on a machine of
+// its own that descends from it: what one does to its machine no other one sees.
 type Suite struct {
 	Name    string
 	Summary string
