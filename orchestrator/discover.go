@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"time"
 
 	"github.com/headwatch/headwatch/orchestrator/pipeline"
 	"github.com/headwatch/headwatch/runners"
@@ -19,14 +18,9 @@ func Recipe(t pipeline.Target) runners.Recipe {
 	}
 }
 
-// spec is a machine as a runner reads it.
-func spec(m pipeline.Machine, commit string, ordinal int, dir string, console runners.Console, boot time.Duration) runners.Spec {
-	s := runners.Spec{
-		Ordinal: ordinal,
-		Commit:  commit,
-		SMP:     m.SMP, Memory: m.Memory, Accel: m.Accel, Control: m.Control,
-		Dir: dir, ConsoleLog: console, BootTimeout: boot,
-	}
+// Spec is a machine as a runner reads it, without what differs from boot to boot.
+func Spec(m pipeline.Machine) runners.Spec {
+	s := runners.Spec{SMP: m.SMP, Memory: m.Memory, Accel: m.Accel, Control: m.Control}
 	for _, n := range m.NICs {
 		s.NICs = append(s.NICs, runners.NIC(n))
 	}

@@ -71,7 +71,9 @@ func (e Execution) Do(ctx context.Context, m pipeline.Machine, limit time.Durati
 		return e.Record(res)
 	}
 	began := time.Now()
-	b, err := e.boot(ctx, bootable, spec(m, e.Commit, e.Ordinal, room, e.Console.Part(CaseBoot), limit/bootShare))
+	s := Spec(m)
+	s.Commit, s.Ordinal, s.Dir, s.ConsoleLog, s.BootTimeout = e.Commit, e.Ordinal, room, e.Console.Part(CaseBoot), limit/bootShare
+	b, err := e.boot(ctx, bootable, s)
 	if err != nil {
 		return e.noBoot(suites.Result{Case: CaseBoot, Duration: time.Since(began)}, err, note, &results)
 	}

@@ -52,16 +52,9 @@ headwatch's making. Without it nothing is changed.`,
 }
 
 func (a *app) fsck(ctx context.Context, repair bool) error {
-	dir, err := a.stateDir()
+	dir, lock, err := a.ownState("fsck")
 	if err != nil {
 		return err
-	}
-	if !isState(dir) {
-		return usagef("no state directory at %s; give --state DIR", dir)
-	}
-	lock, err := own(dir, "fsck")
-	if err != nil {
-		return rig(err)
 	}
 	defer lock.release()
 	problems := []problem{}

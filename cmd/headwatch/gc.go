@@ -72,16 +72,9 @@ func (a *app) gc(ctx context.Context, o gcOptions) error {
 	if o.older < 0 {
 		return usagef("--older %v: want an age, such as 336h", o.older)
 	}
-	dir, err := a.stateDir()
+	dir, lock, err := a.ownState("gc")
 	if err != nil {
 		return err
-	}
-	if !isState(dir) {
-		return usagef("no state directory at %s; give --state DIR", dir)
-	}
-	lock, err := own(dir, "gc")
-	if err != nil {
-		return rig(err)
 	}
 	defer lock.release()
 	g := garbage{dir: dir, before: time.Now().Add(-o.older), older: o.older, dry: o.dry, found: gcDocument{DryRun: o.dry, Gone: []string{}}}

@@ -123,3 +123,16 @@ func (l *stateLock) release() {
 	l.file.Truncate(0)
 	l.file.Close()
 }
+
+// ownState takes ownership of the state directory that is there: for commands that
+// make none.
+func (a *app) ownState(command string) (dir string, lock *stateLock, err error) {
+	if dir, err = a.stateDir(); err != nil {
+		return "", nil, err
+	}
+	if !isState(dir) {
+		return "", nil, usagef("no state directory at %s; give --state DIR", dir)
+	}
+	lock, err = own(dir, command)
+	return dir, lock, rig(err)
+}

@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/headwatch/headwatch/runners"
+	"github.com/headwatch/headwatch/orchestrator"
 )
 
 type vmOptions struct {
@@ -75,10 +75,7 @@ func (a *app) vm(ctx context.Context, image string, o vmOptions) error {
 	if err != nil {
 		return rig(err)
 	}
-	s := runners.Spec{SMP: m.SMP, Memory: m.Memory, Accel: m.Accel, Control: m.Control}
-	for _, n := range m.NICs {
-		s.NICs = append(s.NICs, runners.NIC(n))
-	}
+	s := orchestrator.Spec(m)
 	if o.gdb {
 		if s.ExtraArgs, err = a.listenForGDB(ctx, b, id, room); err != nil {
 			return rig(err)

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/digitalocean/go-qemu/qmp"
-
 	"github.com/headwatch/headwatch/runners/pressure"
 )
 
@@ -26,29 +24,11 @@ func (m *machine) Pressure(ctx context.Context, seed uint64) (stop func() error,
 
 // threads are the host's ids of the threads that run the virtual CPUs.
 func (m *monitor) threads(ctx context.Context) ([]int, error) {
-	const command = "query-cpus-fast"
-	text, err := json.Marshal(qmp.Command{Execute: command})
+	text, err := m.ask(ctx, "query-cpus-fast", nil, nil)
 	if err != nil {
 		return nil, err
 	}
-	type answer struct {
-		text []byte
-		err  error
-	}
-	answered := make(chan answer, 1)
-	m.tasks.Go(func() {
-		text, err := m.qmp.Run(text)
-		answered <- answer{text, err}
-	})
-	select {
-	case a := <-answered:
-		if a.err != nil {
-			return nil, fmt.Errorf("monitor: %s: %w", command, a.err)
-		}
-		return parseThreads(a.text)
-	case <-ctx.Done():
-		return nil, fmt.Errorf("monitor: %s: %w", command, context.Cause(ctx))
-	}
+	return parseThreads(text)
 }
 
 // parseThreads reads the answer to query-cpus-fast (CpuInfoFast in QEMU's

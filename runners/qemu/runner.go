@@ -46,9 +46,7 @@ type Runner struct {
 	accel   string     // what the probe found; empty: not probed yet
 	detail  string
 
-	asking   sync.Mutex // held while QEMU is asked
-	known    string     // its version; empty: not asked yet
-	attic    *attic     // templates that are kept
+	attic    *attic // templates that are kept
 	shelving sync.Mutex
 	shelf    map[string]*shelved // templates in use, by key
 	portrait portrait

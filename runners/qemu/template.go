@@ -7,10 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/headwatch/headwatch/runners"
 	nics "github.com/headwatch/headwatch/runners/nic"
@@ -139,22 +137,14 @@ const (
 )
 
 // templateFormat is part of each key: it rises when what is frozen changes.
-const templateFormat = 1
+const templateFormat = 2
 
 // key names a template by everything that went into it. Where an image was laid
 // out does not matter, what is in it does.
 func (r *Runner) key(ctx context.Context, b runners.Bootable, o Options, ordinal int) (string, error) {
-	version, err := r.version(ctx)
+	version, firmware, err := r.examine(ctx, firmwares)
 	if err != nil {
 		return "", err
-	}
-	firmware := time.Time{}
-	if o.Firmware.Path != "" {
-		st, err := os.Stat(o.Firmware.Path)
-		if err != nil {
-			return "", err
-		}
-		firmware = st.ModTime().UTC()
 	}
 	for _, path := range []*string{&o.Kernel, &o.Initrd} {
 		if *path != "" {
@@ -166,7 +156,7 @@ func (r *Runner) key(ctx context.Context, b runners.Bootable, o Options, ordinal
 		Format   int
 		Image    string
 		QEMU     string
-		Firmware time.Time
+		Firmware string
 		Command  []string
 		Ordinal  int
 	}{templateFormat, b.Image.ID, version, firmware, o.Cmdline(), ordinal})
@@ -175,18 +165,4 @@ func (r *Runner) key(ctx context.Context, b runners.Bootable, o Options, ordinal
 	}
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:]), nil
-}
-
-// version is QEMU's, asked once.
-func (r *Runner) version(ctx context.Context) (string, error) {
-	r.asking.Lock()
-	defer r.asking.Unlock()
-	if r.known != "" {
-		return r.known, nil
-	}
-	version, err := r.Version(ctx)
-	if err == nil {
-		r.known = version
-	}
-	return version, err
 }

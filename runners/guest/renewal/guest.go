@@ -49,23 +49,33 @@ type link struct {
 }
 
 func (k *keeper) settle(ctx context.Context, raw json.RawMessage) (any, error) {
-	var args Settle
-	if err := json.Unmarshal(raw, &args); err != nil {
-		return nil, err
-	}
-	if err := checkNICs(args.NICs, args.Token); err != nil {
-		return nil, err
-	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	answer := Settled{Problems: []string{}}
-	for _, n := range args.NICs {
-		answer.Problems = append(answer.Problems, problem(k.raise(ctx, n, args.Token)))
+	answer, err := each(raw, func(n NIC, token string) error { return k.raise(ctx, n, token) })
+	if err != nil {
+		return nil, err
 	}
 	if err := k.openSeeds(); err != nil {
 		return nil, err
 	}
 	return answer, rest(ctx)
+}
+
+// each does something with every NIC of a Settle or an Announce, which have one form,
+// and says what came of it.
+func each(raw json.RawMessage, do func(n NIC, token string) error) (Settled, error) {
+	answer := Settled{Problems: []string{}}
+	var args Settle
+	if err := json.Unmarshal(raw, &args); err != nil {
+		return answer, err
+	}
+	if err := checkNICs(args.NICs, args.Token); err != nil {
+		return answer, err
+	}
+	for _, n := range args.NICs {
+		answer.Problems = append(answer.Problems, problem(do(n, args.Token)))
+	}
+	return answer, nil
 }
 
 // raise brings an interface up and announces it.
@@ -138,18 +148,11 @@ func (k *keeper) renew(_ context.Context, raw json.RawMessage) (any, error) {
 
 // again sends frames again.
 func (k *keeper) again(_ context.Context, raw json.RawMessage) (any, error) {
-	var args Announce
-	if err := json.Unmarshal(raw, &args); err != nil {
-		return nil, err
-	}
-	if err := checkNICs(args.NICs, args.Token); err != nil {
-		return nil, err
-	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	answer := Settled{Problems: []string{}}
-	for _, n := range args.NICs {
-		answer.Problems = append(answer.Problems, problem(k.repeat(n, args.Token)))
+	answer, err := each(raw, k.repeat)
+	if err != nil {
+		return nil, err
 	}
 	return answer, nil
 }

@@ -67,10 +67,7 @@ type Renewed struct {
 
 // Announce are the arguments of OpAnnounce, which sends the frames of those NICs
 // that announce themselves once more. Its answer is Settled.
-type Announce struct {
-	NICs  []NIC  `json:"nics"` // as in the operation before
-	Token string `json:"token"`
-}
+type Announce Settle // the NICs as in the operation before
 
 // check says what is wrong with a request.
 func (r *Renew) check() error {
