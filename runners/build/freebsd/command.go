@@ -119,6 +119,10 @@ func (p plan) env() []string {
 	if !p.strict {
 		env = append(env, "WERROR=", "WITHOUT_WERROR=yes")
 	}
+	if p.world {
+		// Debian's clang takes GNU's C++ library for every system.
+		env = append(env, "XCXXFLAGS=-stdlib=libc++")
+	}
 	if p.host == "freebsd" {
 		// What make.py does on Linux: the host's compiler, none from the tree.
 		dir := p.compiler.Dir

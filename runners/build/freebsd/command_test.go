@@ -90,7 +90,11 @@ func TestEnvironment(t *testing.T) {
 	if diff := cmp.Diff(want, p.tools().env); diff != "" {
 		t.Error(diff)
 	}
-	p.strict, p.host = false, "freebsd"
+	p.world = true
+	if diff := cmp.Diff(append(slices.Clone(want), "XCXXFLAGS=-stdlib=libc++"), p.tools().env); diff != "" {
+		t.Error(diff)
+	}
+	p.world, p.strict, p.host = false, false, "freebsd"
 	want = append(want, "WERROR=", "WITHOUT_WERROR=yes",
 		"XCC=/usr/lib/llvm-14/bin/clang", "XCXX=/usr/lib/llvm-14/bin/clang++", "XCPP=/usr/lib/llvm-14/bin/clang-cpp", "XLD=/usr/lib/llvm-14/bin/ld.lld")
 	if diff := cmp.Diff(want, p.tools().env); diff != "" {
