@@ -23,6 +23,7 @@ type rule struct {
 var rules = []rule{
 	{"suites", nil},
 	{"suites/wire", nil},
+	{"suites/wire/...", []string{"suites/wire", "suites/wire/..."}},
 	{"runners", nil},
 	{"runners/guest", []string{"suites"}},
 	{"runners/guest/renewal", nil},
@@ -70,7 +71,7 @@ func ruleFor(pkg string) []string {
 	if parts := strings.Split(pkg, "/"); parts[0] == "suites" {
 		allow := []string{"suites"}
 		if len(parts) == 2 {
-			allow = append(allow, "suites/wire", "suites/kernel", "suites/kernel/guest", pkg+"/...")
+			allow = append(allow, "suites/wire", "suites/wire/...", "suites/kernel", "suites/kernel/guest", pkg+"/...")
 		}
 		return allow
 	}
