@@ -19,7 +19,8 @@ const (
 // Station is what is behind the cable: a TCP stack, a script, another guest.
 type Station interface {
 	// Takes says whether a frame to a single receiver is for this station. It is asked
-	// when there are several; the first one gets the frame. Frames to many go to all.
+	// when there are several; the first one gets the frame. Frames to many go to all, as
+	// do ARP and ICMPv6, with which neighbours are found.
 	Takes(p *Packet) bool
 	// Receive takes a frame that came through. It must not block, nor change frame,
 	// which it may keep. It is called from one goroutine, and may call NIC.Send.
@@ -268,7 +269,7 @@ func receive(stations []Station, frame []byte, p *Packet) {
 		return
 	}
 	p.Decode(frame)
-	toMany := p.EtherDst[0]&1 != 0
+	toMany := p.EtherDst[0]&1 != 0 || p.EtherType == EtherARP || p.Proto == ProtoICMPv6
 	for _, s := range stations {
 		if toMany || s.Takes(p) {
 			s.Receive(frame)
