@@ -130,10 +130,14 @@ func (s *Script) Accept(ctx context.Context, port uint16, o ConnOptions) (*Conn,
 		s.mu.Unlock()
 		return c, nil
 	}
-	c.send(wire.Segment{Flags: wire.SYN | wire.ACK, Seq: o.ISN, Options: c.offer(&syn.TCP.Options)})
+	answer := wire.Segment{Flags: wire.SYN | wire.ACK, Seq: o.ISN, Options: c.offer(&syn.TCP.Options)}
+	c.send(answer)
 	c.next++
 	s.mu.Unlock()
 	if _, err = c.Expect(ctx, func(p *wire.Packet) bool {
+		if p.TCP.Flags&(wire.SYN|wire.ACK) == wire.SYN && p.TCP.Seq == syn.TCP.Seq { // it did not get our answer
+			c.send(answer)
+		}
 		return p.TCP.Flags&(wire.SYN|wire.ACK) == wire.ACK && p.TCP.Ack == o.ISN+1
 	}); err != nil {
 		c.Forget()
@@ -213,7 +217,10 @@ func (c *Conn) Write(b []byte) {
 		c.send(wire.Segment{Flags: wire.ACK | wire.PSH, Seq: c.next, Payload: part})
 		c.next += wire.Seq(len(part))
 	}
-	c.owed = 0
+	if len(b) > 0 { // what was owed went with it
+		c.owed = 0
+		c.untick()
+	}
 }
 
 // room is how many bytes a segment of ours may carry.
@@ -320,10 +327,7 @@ func (c *Conn) Forget() {
 func (c *Conn) stop() {
 	c.s.mu.Lock()
 	c.policy = Policy{Never: true}
-	if c.timer != nil && c.timer.Stop() && c.ticking {
-		c.ticking = false
-		c.timers.Done()
-	}
+	c.untick()
 	c.s.mu.Unlock()
 	c.timers.Wait()
 }

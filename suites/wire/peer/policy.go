@@ -79,11 +79,21 @@ func (c *Conn) owe(atOnce bool, twice *wire.Block) {
 // acknowledge sends an acknowledgement of all that came.
 func (c *Conn) acknowledge(twice *wire.Block) {
 	c.owed = 0
+	c.untick()
 	seg := wire.Segment{Flags: wire.ACK, Seq: c.next}
 	if c.sack && c.policy.SACK != "none" {
 		seg.Options.SetSACK(c.blocks(twice)...)
 	}
 	c.send(seg)
+}
+
+// untick stops the timer of a delayed acknowledgement. When it is too late for that,
+// the timer finds nothing owed.
+func (c *Conn) untick() {
+	if c.ticking && c.timer.Stop() {
+		c.ticking = false
+		c.timers.Done()
+	}
 }
 
 // blocks are those of a SACK: a duplicate first, then the block with the latest
