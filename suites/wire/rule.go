@@ -37,7 +37,8 @@ type Match struct {
 	// direction of its stream is 1. Later transmissions have no number.
 
 	// Transmissions: which transmission of any of its bytes, or of those in Bytes, it
-	// is, from 1. SYN and FIN count as bytes. Empty: any.
+	// is, from 1; of bytes that were sent differently often the highest. SYN and FIN
+	// count as bytes. Empty: any.
 	Transmissions []int `json:"transmissions,omitempty"`
 
 	Skip        int     `json:"skip,omitempty"`        // the first so many not
