@@ -16,6 +16,7 @@ type core struct {
 	waiting   []*held
 	orders    int64
 	heldBytes int64
+	blank     []item
 	maxHeld   int64
 	packet    Packet // of the frame at hand
 }
@@ -78,7 +79,8 @@ func (c *core) send(s *seen, e *Event, f *fate) *item {
 		as = f.frame
 	}
 	e.Held = 1 + f.copies
-	first := &item{due: f.due, lane: lane{s.nic, s.dir}, frame: f.frame, as: as, event: e, place: -1}
+	first := c.item()
+	*first = item{due: f.due, lane: lane{s.nic, s.dir}, frame: f.frame, as: as, event: e, place: -1}
 	more := *first
 	if h := f.hold; h != nil {
 		first.due += time.Duration(h.do.Hold.Limit)
@@ -95,6 +97,16 @@ func (c *core) send(s *seen, e *Event, f *fate) *item {
 		c.put(&again)
 	}
 	return first
+}
+
+// item gives one that is blank. They are made in pieces.
+func (c *core) item() *item {
+	if len(c.blank) == 0 {
+		c.blank = make([]item, 64)
+	}
+	it := &c.blank[0]
+	c.blank = c.blank[1:]
+	return it
 }
 
 // shut ends what is still held.

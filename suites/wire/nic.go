@@ -8,6 +8,7 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"time"
 )
 
 const (
@@ -35,6 +36,7 @@ type NIC struct {
 	// All of these are guarded by c.mu.
 	conn     net.Conn
 	gone     bool // the guest is
+	stuck    bool // it held up another one for too long
 	done     chan struct{}
 	stations []Station
 	toGuest  queue
@@ -44,7 +46,9 @@ type NIC struct {
 
 func newNIC(c *Cable, n int) *NIC {
 	nic := &NIC{c: c, n: n, done: make(chan struct{})}
-	nic.toGuest.ready.L, nic.toPeers.ready.L, nic.toPeers.room.L = &c.mu, &c.mu, &c.mu
+	for _, q := range []*queue{&nic.toGuest, &nic.toPeers} {
+		q.ready.L, q.room.L = &c.mu, &c.mu
+	}
 	return nic
 }
 
@@ -90,6 +94,7 @@ func (n *NIC) wake() {
 	n.toGuest.ready.Broadcast()
 	n.toPeers.ready.Broadcast()
 	n.toPeers.room.Broadcast()
+	n.toGuest.room.Broadcast()
 }
 
 // Join puts a station behind the cable.
@@ -156,6 +161,40 @@ type bridge struct{ to *NIC }
 func (b bridge) Takes(*Packet) bool   { return true }
 func (b bridge) Receive(frame []byte) { b.to.Send(frame) }
 
+// pass sends all frames that came at once.
+func (b bridge) pass(batch []*item) {
+	b.to.await()
+	frames := make([][]byte, len(batch))
+	for i, it := range batch {
+		frames[i] = it.frame
+	}
+	b.to.c.frames(lane{b.to.n, ToGuest}, frames)
+}
+
+// stall is how long a guest that reads nothing holds up another one. Then frames for it
+// are dropped until it reads again.
+const stall = time.Second
+
+// await waits until the guest has read most of what was sent to it.
+func (n *NIC) await() {
+	n.c.mu.Lock()
+	defer n.c.mu.Unlock()
+	full := func() bool { return n.toGuest.bytes > maxQueue/2 && !n.c.shut && !n.gone && !n.stuck }
+	if !full() {
+		return
+	}
+	timer := time.AfterFunc(stall, func() {
+		n.c.mu.Lock()
+		defer n.c.mu.Unlock()
+		n.stuck = true
+		n.toGuest.room.Broadcast()
+	})
+	defer timer.Stop()
+	for full() {
+		n.toGuest.room.Wait()
+	}
+}
+
 // Connect joins two guests. Each frame is two events: FromGuest at the one NIC, then
 // ToGuest at the other. Rules can be asked at either.
 func Connect(a, b *NIC) error { return errors.Join(a.Join(bridge{b}), b.Join(bridge{a})) }
@@ -214,6 +253,8 @@ func (n *NIC) write() {
 			return
 		}
 		batch = n.toGuest.take(batch[:0], maxWrite)
+		n.stuck = false
+		n.toGuest.room.Broadcast()
 		// Before it is written, for the guest may answer before that returns.
 		at := c.Now()
 		c.mu.Unlock()
@@ -252,8 +293,12 @@ func (n *NIC) pump() {
 		n.toPeers.room.Signal()
 		stations, at := n.stations, c.Now()
 		c.mu.Unlock()
-		for _, it := range batch {
-			receive(stations, it.frame, &p)
+		if b, ok := stations[0].(bridge); ok && len(stations) == 1 {
+			b.pass(batch)
+		} else {
+			for _, it := range batch {
+				receive(stations, it.frame, &p)
+			}
 		}
 		c.mu.Lock()
 		for _, it := range batch {

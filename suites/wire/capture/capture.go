@@ -13,7 +13,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"strings"
+	"strconv"
 	"time"
 
 	"github.com/headwatch/headwatch/suites/wire"
@@ -44,6 +44,7 @@ type Writer struct {
 	start  time.Time
 	ids    map[iface]uint32
 	block  []byte
+	text   []byte // of the comment at hand
 	err    error
 	Frames int64 // written, those of both sides
 }
@@ -88,7 +89,7 @@ func (c *Writer) end(b []byte) {
 	}
 }
 
-func option(b []byte, code uint16, value string) []byte {
+func option[T string | []byte](b []byte, code uint16, value T) []byte {
 	b = binary.LittleEndian.AppendUint16(b, code)
 	b = binary.LittleEndian.AppendUint16(b, uint16(len(value)))
 	return pad(append(b, value...))
@@ -119,32 +120,38 @@ func (c *Writer) id(i iface) uint32 {
 // Save writes an event.
 func (c *Writer) Save(e *wire.Event) error {
 	fromGuest := e.Dir == wire.FromGuest
-	c.packet(iface{e.NIC, fromGuest}, outbound, e.At, e.Frame, e.Length, comment(e))
+	c.text = comment(c.text[:0], e)
+	c.packet(iface{e.NIC, fromGuest}, outbound, e.At, e.Frame, e.Length)
 	for _, p := range e.Passed {
-		text, length := fmt.Sprintf("copy of %d", e.N), e.Length
+		length := e.Length
+		c.text = strconv.AppendInt(append(c.text[:0], "copy of "...), e.N, 10)
 		if p.Frame != nil {
-			text, length = text+"; changed", len(p.Frame)
+			c.text, length = append(c.text, "; changed"...), len(p.Frame)
 		}
-		c.packet(iface{e.NIC, !fromGuest}, inbound, p.At, e.As(p), length, text)
+		c.packet(iface{e.NIC, !fromGuest}, inbound, p.At, e.As(p), length)
 	}
 	return c.err
 }
 
-func comment(e *wire.Event) string {
-	text := fmt.Sprintf("event %d", e.N)
+func comment(b []byte, e *wire.Event) []byte {
+	b = strconv.AppendInt(append(b, "event "...), e.N, 10)
 	if e.Stream > 0 {
-		text += fmt.Sprintf("; stream %d", e.Stream)
+		b = strconv.AppendInt(append(b, "; stream "...), int64(e.Stream), 10)
 	}
 	if e.Dropped() {
-		text += "; dropped"
+		b = append(b, "; dropped"...)
 	}
-	if len(e.Rules) > 0 {
-		text += "; rules: " + strings.Join(e.Rules, ", ")
+	for i, r := range e.Rules {
+		separator := ", "
+		if i == 0 {
+			separator = "; rules: "
+		}
+		b = append(append(b, separator...), r...)
 	}
-	return text
+	return b
 }
 
-func (c *Writer) packet(i iface, direction byte, at time.Duration, frame []byte, length int, text string) {
+func (c *Writer) packet(i iface, direction byte, at time.Duration, frame []byte, length int) {
 	id := c.id(i)
 	ns := uint64(c.start.UnixNano() + int64(at))
 	b := c.begin(blockPacket)
@@ -155,7 +162,7 @@ func (c *Writer) packet(i iface, direction byte, at time.Duration, frame []byte,
 	b = binary.LittleEndian.AppendUint32(b, uint32(max(length, len(frame))))
 	b = pad(append(b, frame...))
 	b = append(b, optFlags, 0, 4, 0, direction, 0, 0, 0)
-	b = option(b, optComment, text)
+	b = option(b, optComment, c.text)
 	c.end(option(b, optEnd, ""))
 	c.Frames++
 }
