@@ -58,8 +58,6 @@ func (d *Direction) UnmarshalText(b []byte) error {
 	return nil
 }
 
-func (d Direction) other() Direction { return FromGuest + ToGuest - d }
-
 // Event is a frame and what the cable did to it.
 //
 // A sender is judged by At and Frame of what it sent, whatever became of it; what a

@@ -11,7 +11,7 @@ type Rule struct {
 }
 
 // Match says which frames. Every field that is set must hold; the zero value matches
-// all. The last five are asked in their order of frames for which all before them
+// all. The last four are asked in their order of frames for which all before them
 // hold, and count and draw for each rule of its own; Limit across both directions,
 // the others for each NIC and direction by itself, so that what the one side sends
 // does not change what happens to the other's.
