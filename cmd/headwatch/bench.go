@@ -46,7 +46,7 @@ its virtual CPUs, in turns, and prints the median times and their ratio.`,
 			return a.benchDemo(cmd.Context())
 		},
 	}
-	cmd.AddCommand(benchConsoleCommand(a))
+	cmd.AddCommand(benchConsoleCommand(a), benchWireCommand(a))
 	cmd.Flags().StringVar(&o.target, "target", "", "`target` of the pipeline (clone)")
 	cmd.Flags().StringVar(&o.image, "image", "", "`id` of an image of the state directory (clone)")
 	return cmd

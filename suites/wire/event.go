@@ -7,7 +7,10 @@
 // the socket.
 package wire
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Direction is where a frame goes. The zero value is invalid.
 type Direction int
@@ -29,6 +32,32 @@ func (d Direction) String() string {
 	return "nowhere"
 }
 
+// MarshalText gives "from_guest" or "to_guest".
+func (d Direction) MarshalText() ([]byte, error) {
+	switch d {
+	case FromGuest:
+		return []byte("from_guest"), nil
+	case ToGuest:
+		return []byte("to_guest"), nil
+	}
+	return nil, nil
+}
+
+// UnmarshalText reads what MarshalText writes.
+func (d *Direction) UnmarshalText(b []byte) error {
+	switch string(b) {
+	case "from_guest":
+		*d = FromGuest
+	case "to_guest":
+		*d = ToGuest
+	case "":
+		*d = 0
+	default:
+		return fmt.Errorf("direction %q: want from_guest or to_guest", b)
+	}
+	return nil
+}
+
 // Event is a frame and what the cable did to it.
 //
 // A sender is judged by At and Frame of what it sent, whatever became of it; what a
@@ -42,8 +71,22 @@ type Event struct {
 	Frame  []byte        // as the sender sent it; it may be cut at the trace's snap length
 	Length int           // bytes that it had
 	Passed []Passed      // empty: it was dropped
-	Rules  []string      // names of the rules that hit it
+	Rules  []string      // names of the rules that hit it; see also Own
+	Stream int           // the number of its TCP stream, from 1 in order of appearance; 0: none
+	Held   int           // copies that are still under way; 0 once the cable is closed
 }
+
+// What the cable itself has to say of a frame stands among Event.Rules behind Own,
+// with which no rule's name may begin.
+const (
+	Own         = "cable: "
+	OwnFull     = Own + "queue full"         // of a bottleneck
+	OwnSlow     = Own + "receiver too slow"  // it left too much unread
+	OwnCrowded  = Own + "too much is held"   // Config.Held
+	OwnNobody   = Own + "nobody is there"    // no station, or the guest is gone
+	OwnShutdown = Own + "closed while held"  // by Close
+	OwnReleased = Own + "released by a hold" // what it waited for came before the limit
+)
 
 // Passed is a copy of a frame as it was handed to its receiver.
 type Passed struct {
