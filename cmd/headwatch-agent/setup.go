@@ -14,6 +14,7 @@ import (
 	kyua "github.com/headwatch/headwatch/suites/kyua/guest"
 	race "github.com/headwatch/headwatch/suites/race/guest"
 	smoke "github.com/headwatch/headwatch/suites/smoke/guest"
+	tcp "github.com/headwatch/headwatch/suites/tcp/guest"
 )
 
 // setup is what became of preparing the system. A step that failed is reported
@@ -79,7 +80,7 @@ func operations(c control, s setup, tests *kyua.Runs) map[string]guest.Operation
 		},
 	}
 	maps.Copy(ops, renewal.Operations())
-	for _, suite := range []map[string]suites.Operation{kernel.Operations(), smoke.Operations(), race.Operations(), tests.Operations()} {
+	for _, suite := range []map[string]suites.Operation{kernel.Operations(), smoke.Operations(), race.Operations(), tests.Operations(), tcp.Operations()} {
 		for name, op := range suite {
 			ops[name] = op
 		}
