@@ -39,6 +39,7 @@ type fakeRig struct {
 	startErr    error // of every start but the first
 	starts      int
 	given       bool // the template was closed
+	starved     time.Duration
 }
 
 // fakeConsole is a console that shows the given crashes.
@@ -114,6 +115,7 @@ func (f *fakeRig) Template(_ context.Context, _ runners.Bootable, s runners.Spec
 }
 
 func (f *fakeRig) Wire(int) net.Conn                             { return nil }
+func (f *fakeRig) Starved() time.Duration                        { return f.starved }
 func (f *fakeRig) Command(runners.Bootable, runners.Spec) string { return "" }
 func (f *fakeRig) Describe(context.Context) (string, error)      { return "fake", nil }
 func (f *fakeRig) OS() string                                    { return f.os }
