@@ -97,7 +97,7 @@ func TestJudgeTime(t *testing.T) {
 		"time does not count": {false, suites.Failed, suites.Load{Starved: 9 * s, Of: 10 * s}, suites.Failed},
 		"no time at all":      {true, suites.Failed, suites.Load{}, suites.Failed},
 	} {
-		got := judgeTime(suites.Case{Timed: c.timed}, suites.Result{Status: c.was, Reason: "late"}, c.load)
+		got := judgeTime(suites.Case{Timed: c.timed}, suites.Result{Status: c.was, Reason: "late"}, func() suites.Load { return c.load })
 		if got.Status != c.want || !strings.HasSuffix(got.Reason, "late") {
 			t.Errorf("%s: %v %q, want %v", name, got.Status, got.Reason, c.want)
 		}

@@ -81,7 +81,11 @@ func answers(ctx context.Context, m runners.Machine, i int, mac string, wire net
 	if err := <-asked; err != nil {
 		return err
 	}
-	return heard
+	if heard != nil {
+		x, err := named(ctx, m, mac)
+		return fmt.Errorf("%w; the guest has %+v, %v", heard, x, err)
+	}
+	return nil
 }
 
 // repeat sends a frame until ctx is done: a link that has just come up loses some.
