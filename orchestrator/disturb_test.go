@@ -90,8 +90,8 @@ func TestJudgeTime(t *testing.T) {
 		want  suites.Status
 	}{
 		"quiet host":          {true, suites.Failed, suites.Load{Of: 10 * s}, suites.Failed},
-		"busy host":           {true, suites.Failed, suites.Load{Starved: 1 * s, Of: 10 * s}, suites.Failed},
-		"overloaded host":     {true, suites.Failed, suites.Load{Starved: 2 * s, Of: 10 * s}, suites.Broken},
+		"busy host":           {true, suites.Failed, suites.Load{Starved: 3 * s, Of: 10 * s}, suites.Failed},
+		"overloaded host":     {true, suites.Failed, suites.Load{Starved: 4 * s, Of: 10 * s}, suites.Broken},
 		"it passed even so":   {true, suites.Passed, suites.Load{Starved: 9 * s, Of: 10 * s}, suites.Passed},
 		"it skipped":          {true, suites.Skipped, suites.Load{Starved: 9 * s, Of: 10 * s}, suites.Skipped},
 		"time does not count": {false, suites.Failed, suites.Load{Starved: 9 * s, Of: 10 * s}, suites.Failed},
@@ -101,7 +101,7 @@ func TestJudgeTime(t *testing.T) {
 		if got.Status != c.want || !strings.HasSuffix(got.Reason, "late") {
 			t.Errorf("%s: %v %q, want %v", name, got.Status, got.Reason, c.want)
 		}
-		if got.Status != c.was && !strings.HasPrefix(got.Reason, "the host kept the guest from its CPUs for 2.0 of 10.0 s") {
+		if got.Status != c.was && !strings.HasPrefix(got.Reason, "the host kept the guest from its CPUs for 4.0 of 10.0 s") {
 			t.Errorf("%s: reason %q", name, got.Reason)
 		}
 	}

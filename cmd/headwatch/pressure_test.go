@@ -14,8 +14,8 @@ import (
 	race "github.com/headwatch/headwatch/suites/race/guest"
 )
 
-// A case that asks for it looks for a real race in a Linux guest under pressure, by
-// the same seed each time that the run is done, and one that does not is left alone.
+// A case that asks for it looks for a real race in a Linux guest under pressure, and
+// one that does not is left alone.
 func TestRaceCaseUnderPressure(t *testing.T) {
 	if ok, err := condition("guest"); !ok {
 		t.Skipf("no QEMU or no guest kernel: run make setup (%v)", err)
@@ -41,7 +41,7 @@ func TestRaceCaseUnderPressure(t *testing.T) {
 			return fmt.Errorf("%T: a case needs no pressure of its own", c.Guest)
 		}
 		var f race.Found
-		args := race.FindArgs{Race: shape.Name, Seed: c.Rand.Uint64(), Limit: 5, Pace: shape.Pace}
+		args := race.FindArgs{Race: shape.Name, Seed: c.Rand.Uint64(), Limit: 3, Pace: shape.Pace}
 		if err := c.Guest.Call(ctx, race.OpFind, args, &f); err != nil {
 			return err
 		}
@@ -59,28 +59,22 @@ func TestRaceCaseUnderPressure(t *testing.T) {
 	}}}
 	j := orchestrator.Job{Target: raceTarget, Image: img.ID, Machine: "m", Def: &pipeline.Machine{Name: "m", SMP: 2, Memory: 256, Accel: "auto"},
 		Suite: "race", Layer: suites.Smoke, Seed: 5}
-	var seeds []string
-	for range 2 {
-		doc, err := b.execute(t.Context(), j, "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, r := range doc.Results[1:] {
-			t.Logf("%s: %s %s %s", r.Case, r.Status, r.Reason, r.Output)
-			if r.Status == suites.Broken.String() || r.Metrics["rounds"] == 0 {
-				t.Errorf("%s: %s %s", r.Case, r.Status, r.Reason)
-			}
-			seed, pressed := strings.CutPrefix(r.Output, "pressure: seed ")
-			if pressed != (r.Case == "race/pressed") || strings.Contains(r.Output, "not all") {
-				t.Errorf("%s: output %q", r.Case, r.Output)
-			}
-			if pressed {
-				seeds = append(seeds, seed)
-			}
-		}
+	doc, err := b.execute(t.Context(), j, "")
+	if err != nil {
+		t.Fatal(err)
 	}
-	if len(seeds) != 2 || seeds[0] != seeds[1] {
-		t.Errorf("seeds of two runs with one seed: %q", seeds)
+	if len(doc.Results) != 3 {
+		t.Fatalf("results %+v", doc.Results)
+	}
+	for _, r := range doc.Results[1:] {
+		t.Logf("%s: %s %s %s", r.Case, r.Status, r.Reason, r.Output)
+		if r.Status == suites.Broken.String() || r.Metrics["rounds"] == 0 {
+			t.Errorf("%s: %s %s", r.Case, r.Status, r.Reason)
+		}
+		pressed := strings.HasPrefix(r.Output, "pressure: seed ")
+		if pressed != (r.Case == "race/pressed") || strings.Contains(r.Output, "not all") {
+			t.Errorf("%s: output %q", r.Case, r.Output)
+		}
 	}
 }
 
