@@ -36,7 +36,7 @@ var rules = []rule{
 	{"runners/build/layout", nil},
 	{"runners/build/...", []string{"runners"}},
 	{"runners/qemu", []string{"runners", "runners/guest", "runners/guest/renewal", "runners/console", "runners/nic", "runners/pressure"}},
-	{"runners/runnertest", []string{"runners", "runners/console", "runners/build", "runners/build/..."}},
+	{"runners/runnertest", []string{"runners", "runners/console", "runners/nic", "runners/build", "runners/build/..."}},
 	{"orchestrator/pipeline", []string{"suites"}},
 	{"orchestrator/verdict", []string{"suites"}},
 	{"orchestrator/bisect", nil},

@@ -60,12 +60,17 @@ func (e Execution) on(ctx context.Context, m descendant, console runners.Console
 	}
 	caseCtx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	t := &suites.T{Guest: m, Rand: random(e.Seed, res.Case), Metrics: map[string]float64{}, Report: report}
+	t := &suites.T{Guest: m, Rand: random(e.Seed, res.Case), Metrics: map[string]float64{}}
+	t.Report = func(part suites.Result) error { return report(judgeTime(c, part, t.Load)) }
 	before, excused := len(m.Crashes()), stalls(m.Machine, console)
+	release := e.press(caseCtx, m.Machine, c, &res)
+	t.Begin()
 	began := time.Now()
 	err := protect(func() error { return c.Run(caseCtx, t) })
 	res.Duration, res.Metrics = time.Since(began), t.Metrics
+	release()
 	res.Status, res.Reason = suites.Classify(err)
+	res = judgeTime(c, res, t.Load)
 	// A crash explains whatever else went wrong, and a case that did not notice
 	// one has not passed.
 	if now := m.Crashes(); len(now) > before {

@@ -39,6 +39,11 @@ type fakeRig struct {
 	startErr    error // of every start but the first
 	starts      int
 	given       bool // the template was closed
+	starved     time.Duration
+	pressErr    error    // pressure cannot be applied
+	liftErr     error    // or not be undone
+	pressed     []uint64 // seeds of pressures
+	lifted      int      // how many of them have ended
 }
 
 // fakeConsole is a console that shows the given crashes.
@@ -113,7 +118,15 @@ func (f *fakeRig) Template(_ context.Context, _ runners.Bootable, s runners.Spec
 	return fakeTemplate{f}, nil
 }
 
-func (f *fakeRig) Wire(int) net.Conn                             { return nil }
+func (f *fakeRig) Wire(int) net.Conn      { return nil }
+func (f *fakeRig) Starved() time.Duration { return f.starved }
+func (f *fakeRig) Pressure(_ context.Context, seed uint64) (func() error, error) {
+	if f.pressErr != nil {
+		return nil, f.pressErr
+	}
+	f.pressed = append(f.pressed, seed)
+	return func() error { f.lifted++; return f.liftErr }, nil
+}
 func (f *fakeRig) Command(runners.Bootable, runners.Spec) string { return "" }
 func (f *fakeRig) Describe(context.Context) (string, error)      { return "fake", nil }
 func (f *fakeRig) OS() string                                    { return f.os }

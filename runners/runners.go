@@ -185,11 +185,21 @@ type Machine interface {
 	// a stream of frames, each behind its length in 4 bytes, big-endian. It is the
 	// machine's: Close closes it.
 	Wire(i int) net.Conn
+	// Starved is for how long the host has kept the guest from its CPUs since it
+	// started. It never falls, and stays 0 where the host does not tell.
+	Starved() time.Duration
 	// Done is closed when the guest is gone, for whatever reason.
 	Done() <-chan struct{}
 	// Close ends the machine if it still runs, waits for every process and
 	// goroutine of it, and reports how it ended.
 	Close() (Exit, error)
+}
+
+// Presser is a Machine whose virtual CPUs can be disturbed from outside, so that
+// races show. What is done follows from seed and from how many CPUs guest and host
+// have. stop ends it and undoes it; the error says what could not be done.
+type Presser interface {
+	Pressure(ctx context.Context, seed uint64) (stop func() error, err error)
 }
 
 // Facts are what a machine knows of itself once the agent has answered.

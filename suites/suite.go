@@ -12,6 +12,7 @@ import (
 	"context"
 	"encoding/json"
 	"math/rand/v2"
+	"net"
 	"time"
 )
 
@@ -28,6 +29,13 @@ type Guest interface {
 	Call(ctx context.Context, op string, args, result any) error
 	// Crashes lists the titles of the crashes found on the console so far.
 	Crashes() []string
+	// Wire is the host's end of the cable of NIC i, nil when its link has none in our
+	// hands: a stream of frames, each behind its length in 4 bytes, big-endian.
+	Wire(i int) net.Conn
+	// Starved is for how long the host has kept the guest from its CPUs since it
+	// started: what it could not do in that time says nothing about its kernel. It
+	// never falls, and stays 0 where the host does not tell.
+	Starved() time.Duration
 	// PowerOff asks the agent for a clean power-off and waits for it. It returns
 	// nil only when the guest ended by itself, as a power-off, with its end
 	// marker received. An error with KernelRefused means that the kernel did not
@@ -54,6 +62,13 @@ type Case struct {
 	Requires []string // what the machine must offer: "kvm", "smp>=2"
 	Summary  string   // one line
 	Timeout  time.Duration
+	// Pressure says that the case looks for races: it wants its virtual CPUs disturbed
+	// from outside while it runs, by its seed. Where that cannot be done it runs
+	// without, and its output says so.
+	Pressure bool
+	// Timed says that the case judges how long something took. It has not failed when
+	// the host kept the guest from its CPUs, and for that reason cannot have Pressure.
+	Timed bool
 	// Run returns nil when the case passed; an error of Failf when the kernel is
 	// at fault, of Skipf when the case cannot run here. An error with
 	// KernelRefused is the kernel's fault too. Anything else is the rig's: broken.
@@ -72,6 +87,9 @@ type T struct {
 	// name comes twice. After an error the case ends with it. Nil where only whole
 	// cases can be recorded.
 	Report func(r Result) error
+
+	began   time.Time     // when Begin was called
+	starved time.Duration // what the guest had starved until then
 }
 
 // Result is what a case said in one run.

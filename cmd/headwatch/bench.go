@@ -20,8 +20,9 @@ import (
 
 func benchCommand(a *app) *cobra.Command {
 	var o cloneOptions
+	var profile string
 	cmd := &cobra.Command{
-		Use: "bench NAME", Short: "measure, and print ratios of one run", ValidArgs: []string{"demo", "clone", "race"},
+		Use: "bench NAME", Short: "measure, and print ratios of one run", ValidArgs: []string{"demo", "clone", "race", "overhead"},
 		Long: `demo: runs the demo from nothing and prints how long it took, and what share of
 the processors and how much memory the orchestrator itself needed beside QEMU.
 
@@ -31,14 +32,23 @@ beside cold boots of the same run; and what 20 clones take of the memory. Withou
 --target: every target that has an image, or gets one without compiling.
 
 race: searches a Linux guest for three seeded races with and without pressure on
-its virtual CPUs, in turns, and prints the median times and their ratio.`,
+its virtual CPUs, in turns, and prints the median times and their ratio.
+
+overhead: runs cases that do nothing, each in a clone and with its result stored, and
+prints the CPU time that this process takes for one, QEMU's own left out.`,
 		Args: cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if args[0] == "clone" {
+			if args[0] != "overhead" && profile != "" {
+				return usagef("--profile is for bench overhead")
+			}
+			switch args[0] {
+			case "clone":
 				return a.benchClone(cmd.Context(), o)
+			case "overhead":
+				return a.benchOverhead(cmd.Context(), o, profile)
 			}
 			if o != (cloneOptions{}) {
-				return usagef("--target and --image are for bench clone")
+				return usagef("--target and --image are for bench clone and overhead")
 			}
 			if args[0] == "race" {
 				return a.benchRace(cmd.Context())
@@ -47,8 +57,9 @@ its virtual CPUs, in turns, and prints the median times and their ratio.`,
 		},
 	}
 	cmd.AddCommand(benchConsoleCommand(a), benchWireCommand(a))
-	cmd.Flags().StringVar(&o.target, "target", "", "`target` of the pipeline (clone)")
-	cmd.Flags().StringVar(&o.image, "image", "", "`id` of an image of the state directory (clone)")
+	cmd.Flags().StringVar(&o.target, "target", "", "`target` of the pipeline (clone, overhead; default of the latter: linux)")
+	cmd.Flags().StringVar(&o.image, "image", "", "`id` of an image of the state directory (clone, overhead)")
+	cmd.Flags().StringVar(&profile, "profile", "", "`file` for a CPU profile (overhead)")
 	return cmd
 }
 

@@ -35,11 +35,6 @@ type raceBench struct {
 	Pressure  []float64 `json:"pressure"`
 }
 
-// presser is a machine whose virtual CPUs can be put under pressure.
-type presser interface {
-	Pressure(ctx context.Context, seed uint64) (stop func() error, err error)
-}
-
 // benchRace boots the Linux guest once and searches for the fault of each shape,
 // in turns with and without pressure, so that what else the host does hits both.
 func (a *app) benchRace(ctx context.Context) error {
@@ -95,7 +90,7 @@ func (a *app) raceGuest(ctx context.Context, b *workbench) (runners.Machine, err
 }
 
 func (a *app) searchAll(ctx context.Context, m runners.Machine) ([]raceBench, error) {
-	p, ok := m.(presser)
+	p, ok := m.(runners.Presser)
 	if !ok {
 		return nil, fmt.Errorf("%T knows no pressure", m)
 	}
@@ -125,7 +120,7 @@ func (a *app) searchAll(ctx context.Context, m runners.Machine) ([]raceBench, er
 }
 
 // search runs one race until its fault shows.
-func search(ctx context.Context, m runners.Machine, p presser, shape race.Shape, seed uint64, pressed bool) (f race.Found, err error) {
+func search(ctx context.Context, m runners.Machine, p runners.Presser, shape race.Shape, seed uint64, pressed bool) (f race.Found, err error) {
 	if pressed {
 		stop, err := p.Pressure(ctx, seed)
 		if err != nil {

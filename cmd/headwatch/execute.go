@@ -33,7 +33,7 @@ func (b *workbench) execute(ctx context.Context, j orchestrator.Job, only string
 	e := orchestrator.Execution{
 		Builder: b.builder, Runner: b.runner, Cases: orchestrator.CasesOf(b.suites, j.Suite, j.Layer, only),
 		Image: j.Image, Commit: j.Commit, Ordinal: j.Repeat, Suite: j.Suite, Seed: j.Seed, Dir: filepath.Join(b.scratch.dir, r.ID), Console: log,
-		Record: func(res suites.Result) error { results = append(results, res); return nil },
+		Record: func(res suites.Result) error { results = append(results, res); return nil }, Keep: b.keep,
 	}
 	var err error
 	r.Status, err = e.Do(ctx, *j.Def, b.file.Timeout(j.Layer), &r)

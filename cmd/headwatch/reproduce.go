@@ -4,30 +4,46 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/headwatch/headwatch/orchestrator"
 	"github.com/headwatch/headwatch/orchestrator/pipeline"
 	"github.com/headwatch/headwatch/orchestrator/store"
+	"github.com/headwatch/headwatch/runners"
 	"github.com/headwatch/headwatch/web"
 	"github.com/headwatch/headwatch/web/api"
 )
 
-func reproduceCommand(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use:   "reproduce RUN",
-		Short: "do a run again: same image, machine, cases and seed",
-		Long: `Boots the image of a recorded run on the same machine and runs the same cases
-with the same seed. RUN is a run's id or an unambiguous beginning of it. Nothing
-is recorded. Says whether it went as it did then. Exit 0 when it passed, 1 when a
-case failed, 125 when nothing could be told.`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.reproduce(cmd.Context(), args[0]) },
-	}
+type reproduceOptions struct {
+	repeat int
 }
 
-func (a *app) reproduce(ctx context.Context, id string) error {
+func reproduceCommand(a *app) *cobra.Command {
+	var o reproduceOptions
+	cmd := &cobra.Command{
+		Use:   "reproduce RUN[/CASE]",
+		Short: "do a run again: same image, machine, cases and seed",
+		Long: `Boots the image of a recorded run on the same machine and runs the same cases, or
+one of them, with the same seed, each in a clone where it was one then. RUN is a
+run's id or an unambiguous beginning of it. Nothing is recorded. Says which seed, image,
+QEMU and command line were used, where they are others than then, and whether the
+cases went as they did. With --repeat, all are of one cold boot, and the number that
+failed is told. Exit 0 when it passed, 1 when a case failed, 125 when nothing could be
+told.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.reproduce(cmd.Context(), args[0], o) },
+	}
+	cmd.Flags().IntVar(&o.repeat, "repeat", 1, "how `often`")
+	return cmd
+}
+
+func (a *app) reproduce(ctx context.Context, what string, o reproduceOptions) error {
+	if o.repeat < 1 {
+		return usagef("--repeat %d: want at least 1", o.repeat)
+	}
+	id, name, one := strings.Cut(what, "/")
 	dir, err := a.stateDir()
 	if err != nil {
 		return err
@@ -47,6 +63,15 @@ func (a *app) reproduce(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
+	if one {
+		known, err := suitesOf(file)
+		if err != nil {
+			return rig(err)
+		}
+		if name, err = caseOf(was.Run, j.Suite, name, orchestrator.CasesOf(known, j.Suite, j.Layer, "")); err != nil {
+			return err
+		}
+	}
 	if err := preflight(ctx); err != nil {
 		return rig(err)
 	}
@@ -58,15 +83,71 @@ func (a *app) reproduce(ctx context.Context, id string) error {
 	if err := b.ensureImage(ctx, j); err != nil {
 		return rig(err)
 	}
-	doc, err := b.execute(ctx, j, "")
-	doc.Run.Run = was.Run
-	if err != nil {
-		if !a.json && len(doc.Results) > 0 {
-			printRun(a.stdout, doc)
+	return a.again(ctx, b, j, was, name, o.repeat)
+}
+
+// again does a run so often, all from one cold boot, and tells what came of it.
+func (a *app) again(ctx context.Context, b *workbench, j orchestrator.Job, was api.Run, only string, repeat int) error {
+	var last runners.Template
+	b.keep = func(t runners.Template) {
+		if last != nil {
+			last.Close()
 		}
-		return a.tellRuns([]handRun{doc}, true, rig(err))
+		last = t
 	}
-	return a.reportReproduction(was, doc)
+	defer func() { b.keep(nil) }()
+	p := reproduction{Times: repeat, Statuses: []string{}}
+	var docs []handRun
+	for i := range repeat {
+		doc, err := b.execute(ctx, j, only)
+		doc.Run.Run, doc.Reproduce = was.Run, a.reproduceCommandLine(b, was.Run, only)
+		docs = append(docs, doc)
+		p.count(doc)
+		if !a.json && (err == nil || len(doc.Results) > 0) {
+			if i == 0 {
+				printRun(a.stdout, doc)
+			} else {
+				fmt.Fprintf(a.stdout, "%d of %d: %s%s\n", i+1, repeat, doc.Status, because(firstFault(doc)))
+			}
+		}
+		if err != nil {
+			return a.tellReproduction(docs, was, only, p, rig(err))
+		}
+	}
+	return a.tellReproduction(docs, was, only, p, nil)
+}
+
+// reproduceCommandLine does it once more.
+func (a *app) reproduceCommandLine(b *workbench, run, only string) string {
+	return "headwatch reproduce " + strings.TrimSuffix(run+"/"+only, "/") + b.flags
+}
+
+// tellReproduction shows what came of doing a run again beside what it said then.
+// err ended it.
+func (a *app) tellReproduction(docs []handRun, was api.Run, only string, p reproduction, err error) error {
+	p.Then = compare(was, docs[0].Run)
+	p.Same = err == nil
+	for _, d := range docs {
+		if err != nil {
+			break // what could not be told is no difference
+		}
+		for _, line := range differences(was, d.Run, only) {
+			p.Same = false
+			fmt.Fprintf(a.stderr, "headwatch: %s\n", line)
+		}
+	}
+	if a.json {
+		p.handRun = docs[p.shown]
+		if bad := a.document(p); bad != nil {
+			return rig(bad)
+		}
+	} else {
+		p.print(a.stdout, was.Run)
+	}
+	if err != nil {
+		return err
+	}
+	return runVerdict(docs)
 }
 
 // jobOf is the job of a recorded run: its machine is what it was then.
@@ -105,33 +186,6 @@ func (b *workbench) ensureImage(ctx context.Context, j orchestrator.Job) error {
 		Pipeline: b.file, Sources: b.mirrors.source, Builder: b.builder, Places: orchestrator.Places{Root: b.scratch.dir},
 	}
 	return w.Restore(ctx, j)
-}
-
-// reportReproduction shows what came of doing a run again beside what it said
-// then.
-func (a *app) reportReproduction(was api.Run, now handRun) error {
-	if a.json {
-		if err := a.document(now); err != nil {
-			return rig(err)
-		}
-	} else {
-		printRun(a.stdout, now)
-	}
-	then := map[string]string{}
-	for _, r := range was.Results {
-		then[r.Case] = r.Status
-	}
-	same := len(then) == len(now.Results)
-	for _, r := range now.Results {
-		if then[r.Case] != r.Status {
-			same = false
-			fmt.Fprintf(a.stderr, "headwatch: %s was %s in run %s and is %s now\n", r.Case, or(then[r.Case], "absent"), was.Run, r.Status)
-		}
-	}
-	if same && !a.json {
-		fmt.Fprintf(a.stdout, "the same as in run %s\n", was.Run)
-	}
-	return runVerdict([]handRun{now})
 }
 
 // recordedRun reads a run from the owner of the state directory where it serves,

@@ -33,6 +33,8 @@ type workbench struct {
 	log     *slog.Logger
 	flags   string     // that a command needs to find the images
 	lock    *stateLock // nil: somebody else owns the state directory
+	// keep takes the template of each run when it is over; nil: none outlives its run.
+	keep func(runners.Template)
 }
 
 // openBench makes a workbench over the images of a state directory. It owns the

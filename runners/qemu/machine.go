@@ -32,6 +32,7 @@ type machine struct {
 	facts  runners.Facts
 	vm     *vm
 	client *guest.Client
+	hunger hunger
 
 	// life ends when calls cannot be answered any more; its cause says why.
 	life context.Context
@@ -49,6 +50,10 @@ func (m *machine) Done() <-chan struct{} { return m.done }
 
 // Wire is the host's end of NIC i's cable, nil when it has none.
 func (m *machine) Wire(i int) net.Conn { return m.vm.links.wire(i) }
+
+// Starved is for how long QEMU's threads were ready to run and had no CPU, at most
+// of any thread, since QEMU started.
+func (m *machine) Starved() time.Duration { return m.hunger.note(m.vm.proc.starved()) }
 
 // Crashes lists the titles of the crashes on the console, warnings included.
 // Reports that something stalled are left out when the host did it, by giving

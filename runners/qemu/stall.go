@@ -3,6 +3,7 @@ package qemu
 import (
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/headwatch/headwatch/runners"
@@ -46,6 +47,23 @@ func (s *stalls) note(now time.Time, starved time.Duration) {
 	s.past = append(s.past, sample{now, starved})
 	for now.Sub(s.past[0].at) > stallWindow {
 		s.past = s.past[1:]
+	}
+}
+
+// hunger is how long a machine has starved, at most of what it was told: the host's
+// own count shrinks when a thread ends, and is gone with its process. It is safe
+// for concurrent use.
+type hunger struct{ most atomic.Int64 }
+
+func (h *hunger) note(starved time.Duration) time.Duration {
+	for {
+		most := h.most.Load()
+		if int64(starved) <= most {
+			return time.Duration(most)
+		}
+		if h.most.CompareAndSwap(most, int64(starved)) {
+			return starved
+		}
 	}
 }
 

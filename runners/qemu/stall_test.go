@@ -59,3 +59,13 @@ func TestStallIsJudgedOnce(t *testing.T) {
 		t.Error("a new stall is not judged by the samples")
 	}
 }
+
+// What a machine has starved never falls, also when its thread or QEMU has gone.
+func TestHungerNeverFalls(t *testing.T) {
+	var h hunger
+	for _, c := range [][2]time.Duration{{0, 0}, {3, 3}, {2, 3}, {5, 5}, {0, 5}} {
+		if got := h.note(c[0]); got != c[1] {
+			t.Errorf("noted %d: %d, want %d", c[0], got, c[1])
+		}
+	}
+}

@@ -21,14 +21,21 @@ import (
 // suite's own agent. It skips the test where set-up has not unpacked a kernel.
 func LinuxGuest(t testing.TB) runners.Bootable {
 	t.Helper()
-	root := filepath.Join(linux.DefaultKernels(), "cloud")
+	return LinuxGuestOf(t, "cloud")
+}
+
+// LinuxGuestOf makes one of the newest packaged kernel of a kind, with further
+// drivers.
+func LinuxGuestOf(t testing.TB, kind string, drivers ...string) runners.Bootable {
+	t.Helper()
+	root := filepath.Join(linux.DefaultKernels(), kind)
 	kernels, _ := filepath.Glob(filepath.Join(root, "boot", "vmlinuz-*"))
 	if len(kernels) == 0 {
 		t.Skipf("no kernel in %s: run make setup", filepath.Join(root, "boot"))
 	}
 	kernel := slices.Max(kernels)
 	version := strings.TrimPrefix(filepath.Base(kernel), "vmlinuz-")
-	files := append(modules(t, filepath.Join(root, "lib", "modules", version)), file{"init", 0o100755, buildAgent(t)})
+	files := append(modules(t, filepath.Join(root, "lib", "modules", version), drivers...), file{"init", 0o100755, buildAgent(t)})
 	initrd := filepath.Join(t.TempDir(), "initrd")
 	if err := os.WriteFile(initrd, archive(files), 0o644); err != nil {
 		t.Fatal(err)
@@ -59,9 +66,9 @@ type file struct {
 	data []byte
 }
 
-// modules are those of the agent's channel and of a NIC, in the order in which they
-// load.
-func modules(t testing.TB, root string) []file {
+// modules are those of the agent's channel, of a NIC and of further drivers, in the
+// order in which they load.
+func modules(t testing.TB, root string, drivers ...string) []file {
 	t.Helper()
 	paths := make(map[string]string) // module name → path
 	err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
@@ -93,9 +100,9 @@ func modules(t testing.TB, root string) []file {
 		order = append(order, name)
 		files = append(files, file{"modules/" + name, 0o100644, data})
 	}
-	add("virtio_pci")
-	add("virtio_console")
-	add("virtio_net")
+	for _, name := range append([]string{"virtio_pci", "virtio_console", "virtio_net"}, drivers...) {
+		add(name)
+	}
 	return append(files, file{"modules/order", 0o100644, []byte(strings.Join(order, "\n"))})
 }
 

@@ -199,6 +199,9 @@ func (m *replayed) Done() <-chan struct{} { return m.done }
 // Wire is nil: a recording has no cable.
 func (m *replayed) Wire(int) net.Conn { return nil }
 
+// Starved is 0: a recording needs no CPU.
+func (m *replayed) Starved() time.Duration { return 0 }
+
 func (m *replayed) Crashes() []string {
 	var titles []string
 	for _, c := range m.log.Crashes() {

@@ -19,10 +19,14 @@ func TestReplayKeepsTheContract(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	Run(t, func(t *testing.T) (runners.Runner, runners.Bootable, runners.Spec) {
+	replay := func(t *testing.T) (runners.Runner, runners.Bootable, runners.Spec) {
 		return r, runners.Bootable{Image: runners.Image{OS: "linux", Arch: "amd64"}},
 			runners.Spec{SMP: 2, Memory: 256, Accel: "auto", Dir: t.TempDir(), ConsoleLog: console.New(console.Options{})}
-	})
+	}
+	Run(t, replay)
+	for _, way := range Ways {
+		t.Run(string(way), func(t *testing.T) { Conform(t, replay, way, true) })
+	}
 }
 
 func TestRecordingNamesNobody(t *testing.T) {

@@ -5,12 +5,14 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -124,6 +126,8 @@ func (h *here) OS() string                     { return "freebsd" }
 func (h *here) CPUs() int                      { return 1 }
 func (h *here) Crashes() []string              { return nil }
 func (h *here) PowerOff(context.Context) error { return nil }
+func (h *here) Wire(int) net.Conn              { return nil }
+func (h *here) Starved() time.Duration         { return 0 }
 
 func (h *here) Call(ctx context.Context, op string, args, result any) error {
 	raw, err := json.Marshal(args)

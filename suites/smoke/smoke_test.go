@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
+	"net"
 	"regexp"
 	"slices"
 	"syscall"
@@ -32,6 +33,8 @@ func (h *host) OS() string                     { return "linux" }
 func (h *host) CPUs() int                      { return h.cpus }
 func (h *host) Crashes() []string              { return h.crashes }
 func (h *host) PowerOff(context.Context) error { return h.off }
+func (h *host) Wire(int) net.Conn              { return nil }
+func (h *host) Starved() time.Duration         { return 0 }
 
 func (h *host) Call(ctx context.Context, op string, args, result any) error {
 	if call, ok := h.calls[op]; ok {

@@ -21,6 +21,7 @@ import (
 
 	"github.com/headwatch/headwatch/runners/guest"
 	"github.com/headwatch/headwatch/runners/guest/renewal"
+	kernel "github.com/headwatch/headwatch/suites/kernel/guest"
 )
 
 func main() {
@@ -50,7 +51,11 @@ func serve() error {
 		return err
 	}
 	ops := maps.Clone(operations)
+	maps.Copy(ops, talk)
 	maps.Copy(ops, renewal.Operations())
+	for name, op := range kernel.Operations() {
+		ops[name] = guest.Operation(op)
+	}
 	for {
 		ending, err := guest.Serve(context.Background(), conn, h, ops)
 		if ending != nil {
