@@ -39,10 +39,9 @@ func (e Execution) press(ctx context.Context, m runners.Machine, c suites.Case, 
 }
 
 // starvedShare is the part of a case's time from which on a finding about time is the
-// host's: a third. Two guests with two CPUs each on two cores keep just less from each
-// other, and answer in their usual time; at a half it is three times that. A limit
-// that a busy worker always exceeds would hide what kernels do. docs/machines.md has
-// the measurements.
+// host's: a third. Beside one other guest a machine was measured just below, at a half
+// its answers took three times as long. A limit that a busy worker always exceeds
+// would hide what kernels do. It rests on few measurements: docs/machines.md has them.
 const starvedShare = 3
 
 // overloaded says that the host kept so much from the guest that what took long

@@ -24,7 +24,8 @@ func TestMatrix(t *testing.T) {
 	if _, err := exec.LookPath(qemu.DefaultBinary); err != nil {
 		t.Skipf("%v: run make setup", err)
 	}
-	t.Parallel()
+	// Not beside other tests: what is left of a machine is looked for in all of this
+	// process.
 	guest := runnertest.LinuxGuestOf(t, "generic", drivers...)
 	models, links := usable(t)
 	conform := func(name string, way runnertest.Way, control string, nics ...runners.NIC) {
@@ -45,7 +46,9 @@ func TestMatrix(t *testing.T) {
 						n := runners.NIC{Model: model, Link: link}
 						title := runnertest.Title(n, way, control)
 						if way == runnertest.Clone && mute(n) {
-							t.Run(title, func(t *testing.T) { t.Skip("vmxnet3 that was down at the freeze carries nothing in a clone: docs/nics.md") })
+							t.Run(title, func(t *testing.T) {
+								t.Skip("vmxnet3 that was down at the freeze carries nothing in a clone: docs/nics.md")
+							})
 							continue
 						}
 						conform(title, way, control, n)

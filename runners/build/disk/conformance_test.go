@@ -25,8 +25,8 @@ var drivers = map[string]string{
 // that this host has. Answers come from FreeBSD's own stack.
 func TestFreeBSDConforms(t *testing.T) {
 	g := freebsd(t)
-	// QEMU 7.2's e1000e with MSI-X loses interrupts of FreeBSD's driver: frames come to
-	// the guest some 20 s late, or not at all. docs/nics.md has what was tried.
+	// On QEMU 7.2's e1000e with MSI-X FreeBSD's driver did not answer in four of six
+	// machines, and without it in all. docs/nics.md has what was tried.
 	g.Settings = append(g.Settings, disk.Setting{Name: "dev.em.0.iflib.disable_msix", Value: "1"})
 	kernel, err := os.ReadFile(g.Kernel)
 	if err != nil {
