@@ -118,7 +118,7 @@ func awaitCarrier(ctx context.Context, i *net.Interface) error {
 
 // renew sets the clock, reseeds, and then does what needs randomness or shows on
 // the wire. What fails for one NIC does not keep the guest from being used.
-func (k *keeper) renew(_ context.Context, raw json.RawMessage) (any, error) {
+func (k *keeper) renew(ctx context.Context, raw json.RawMessage) (any, error) {
 	var args Renew
 	if err := json.Unmarshal(raw, &args); err != nil {
 		return nil, err
@@ -142,7 +142,9 @@ func (k *keeper) renew(_ context.Context, raw json.RawMessage) (any, error) {
 		answer.Problems = append(answer.Problems, problem(k.rename(n, args.Token)))
 	}
 	var err error
-	answer.BootID, err = bootID()
+	if answer.BootID, err = bootID(); err == nil && args.Rest {
+		err = rest(ctx)
+	}
 	return answer, err
 }
 

@@ -55,7 +55,8 @@ type Renew struct {
 	Time  int64  `json:"time_ns"` // the host's wall clock, in nanoseconds since 1970
 	Seed  []byte `json:"seed"`    // SeedSize fresh random bytes
 	NICs  []NIC  `json:"nics"`
-	Token string `json:"token"` // see Frame
+	Token string `json:"token"`          // see Frame
+	Rest  bool   `json:"rest,omitempty"` // leave the guest ready for another Renew, as Settle does
 }
 
 // Renewed is its answer. Everything was done when it is sent; the frames may still
