@@ -25,36 +25,44 @@ func (t *template) clone(ctx context.Context, f *frozen, s runners.Start) (_ *ma
 	if ctx.Err() != nil { // the spare is for another
 		return nil, fmt.Errorf("start clone: %w", context.Cause(ctx))
 	}
-	spare := t.reserve.take(ctx)
+	var spare *spare
+	if t.reserve != nil {
+		spare = t.reserve.take(ctx)
+	}
 	m, err := t.wake(ctx, f, s, spare)
 	if err != nil {
 		return nil, err
 	}
 	agent := time.Since(asked)
-	if err := m.renew(ctx, t.o, f.meta.Speaks, renewal.Renew{}, s.Seed); err != nil {
+	if err := m.renew(ctx, t.o, f.meta.Speaks, s.Seed); err != nil {
 		m.Close() // the first fault counts
 		return nil, err
 	}
 	m.facts.Cloned, m.facts.StartTime = true, time.Since(asked)
 	t.r.logger.Debug("clone", "boot", m.facts.BootID, "spare", spare != nil, "agent", agent, "renewed", m.facts.StartTime)
-	t.reserve.refill(m.done)
+	if t.reserve != nil {
+		t.reserve.refill(m.done)
+	}
 	return m, nil
 }
 
-// wake returns a clone that runs: the spare, or one made now.
+// wake returns a clone that runs: the spare, or one made now. A spare that does not go
+// on has died while its guest stood still, which says nothing of the guest.
 func (t *template) wake(ctx context.Context, f *frozen, s runners.Start, spare *spare) (*machine, error) {
-	if spare == nil {
-		return t.awaken(ctx, f, s.Dir, s.ConsoleLog, false, nil)
-	}
-	spare.vm.proc.raise()
-	spare.log.attach(s.ConsoleLog)
-	if spare.parked.Load() {
-		if err := spare.unpark(ctx); err != nil {
-			spare.Close() // the first fault counts
-			return nil, fmt.Errorf("start clone: %w", err)
+	if spare != nil {
+		spare.vm.proc.raise()
+		var err error
+		if spare.parked.Load() {
+			err = spare.unpark(ctx)
 		}
+		if err == nil {
+			spare.log.attach(s.ConsoleLog)
+			return spare.machine, nil
+		}
+		spare.Close() // how it ended matters to nobody
+		t.r.logger.Info("a spare clone did not go on; this start makes its own", "error", err)
 	}
-	return spare.machine, nil
+	return t.awaken(ctx, f, s.Dir, s.ConsoleLog, false, nil)
 }
 
 // awaken starts QEMU with the state of a frozen machine and waits for the agent.
@@ -109,13 +117,14 @@ func (t *template) spare(ctx context.Context, f *frozen, quiet bool, asked <-cha
 			s.Close() // the first fault counts
 		}
 	}()
-	select {
-	case <-asked:
+	if closed(asked) {
 		return s, nil
-	default:
 	}
-	if err := s.renew(ctx, t.o, f.meta.Speaks, renewal.Renew{Rest: true}, 0); err != nil {
+	if err := s.renew(ctx, t.o, f.meta.Speaks, 0); err != nil {
 		return nil, err
+	}
+	if s.rest(ctx, asked); closed(asked) {
+		return s, nil
 	}
 	if err := s.park(ctx); err != nil {
 		return nil, err
@@ -125,6 +134,35 @@ func (t *template) spare(ctx context.Context, f *frozen, quiet bool, asked <-cha
 		return nil, errors.New("it said more on its console than is kept")
 	}
 	return s, nil
+}
+
+// rest has the guest rest until it can be renewed again, or somebody asks for it. One
+// that is not rested has seeds of its own all the same, those of its first renewal.
+func (m *machine) rest(ctx context.Context, asked <-chan struct{}) {
+	ctx, cancel := context.WithTimeout(ctx, cloneTime)
+	defer cancel()
+	over := make(chan struct{})
+	var hurry sync.WaitGroup
+	hurry.Go(func() {
+		select {
+		case <-asked:
+			cancel()
+		case <-over:
+		}
+	})
+	// An agent that is lost shows with the next command.
+	_ = m.Call(ctx, renewal.OpRest, nil, nil)
+	close(over)
+	hurry.Wait()
+}
+
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }
 
 // cloneFault says what it means that a clone did not come up. Its template did, so
@@ -138,12 +176,12 @@ func cloneFault(err error) error {
 }
 
 // renew gives a clone its own clock, addresses, randomness and name, and waits
-// until a frame of it has passed each wire that its template could use. What args
-// says beside that is kept.
-func (m *machine) renew(ctx context.Context, o Options, speaks []bool, args renewal.Renew, seed uint64) error {
+// until a frame of it has passed each wire that its template could use. It may be done
+// again.
+func (m *machine) renew(ctx context.Context, o Options, speaks []bool, seed uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, cloneTime)
 	defer cancel()
-	args.Seed, args.NICs, args.Token = make([]byte, renewal.SeedSize), []renewal.NIC{}, token()
+	args := renewal.Renew{Seed: make([]byte, renewal.SeedSize), NICs: []renewal.NIC{}, Token: token()}
 	rand.Read(args.Seed) // it never fails: crypto/rand
 	macs := o.macs()
 	for i := range o.NICs {

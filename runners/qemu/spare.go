@@ -18,6 +18,9 @@ const (
 	// not, and a last spare that nobody takes is at worst a third of all the clones
 	// that were made.
 	spareAfter = 2
+	// spareTries is how many spares may come to nothing, one after the other, until no
+	// more are made.
+	spareTries = 3
 )
 
 // spare is a clone that was started before anybody asked for it. Its guest ran
@@ -27,6 +30,17 @@ const (
 type spare struct {
 	*machine
 	log *sink
+}
+
+// alive says that neither QEMU nor the agent is gone.
+func (s *spare) alive() bool {
+	select {
+	case <-s.client.Done():
+	case <-s.vm.proc.done:
+	default:
+		return true
+	}
+	return false
 }
 
 // reserve keeps one spare of a template. Its owner ends it with close.
@@ -45,6 +59,7 @@ type reserve struct {
 	mu     sync.Mutex
 	closed bool
 	served int
+	failed int    // spares that could not be made, one after the other
 	next   *order // nil: no spare is there or on its way
 }
 
@@ -53,11 +68,13 @@ type order struct {
 	asked  chan struct{} // closed by the one start that waits for it
 	handed chan *spare   // closed when there is none, or not any more
 	ready  chan struct{} // closed when it is made, or cannot be
+	made   *spare        // set before that; nil: it cannot
 	cancel context.CancelFunc
 }
 
+// newReserve is for guests with so much memory, in MiB.
 func newReserve(r *Runner, create func(context.Context, bool, <-chan struct{}) (*spare, error), guest int) *reserve {
-	roomy := func() bool { return !r.noSpare && roomFor(guest, available()) }
+	roomy := func() bool { return roomFor(guest, available()) }
 	s := &reserve{create: create, roomy: roomy, quiet: r.quiet, log: r.logger}
 	s.life, s.end = context.WithCancel(context.Background())
 	return s
@@ -76,6 +93,10 @@ func (r *reserve) take(ctx context.Context) *spare {
 	close(o.asked)
 	select {
 	case s := <-o.handed:
+		if s != nil && !s.alive() {
+			s.Close() // how it ended matters to nobody
+			return nil
+		}
 		return s
 	case <-ctx.Done():
 		o.cancel()
@@ -88,7 +109,7 @@ func (r *reserve) take(ctx context.Context) *spare {
 func (r *reserve) refill(gone <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.served++; r.served < spareAfter || r.next != nil || r.closed || !r.roomy() {
+	if r.served++; r.served < spareAfter || r.failed >= spareTries || r.next != nil || r.closed || !r.roomy() {
 		return
 	}
 	ctx, cancel := context.WithCancel(r.life)
@@ -115,13 +136,16 @@ func (r *reserve) refill(gone <-chan struct{}) {
 // fill makes a spare and keeps it until it is taken.
 func (r *reserve) fill(ctx context.Context, o *order, quiet bool) {
 	made, err := r.create(ctx, quiet, o.asked)
+	o.made = made
 	close(o.ready)
 	if err != nil {
 		if ctx.Err() == nil {
+			r.failures(1)
 			r.log.Info("a spare clone did not come up; the next start makes its own", "error", err)
 		}
 		return
 	}
+	r.failures(-spareTries)
 	age := time.NewTimer(spareAge)
 	defer age.Stop()
 	select {
@@ -135,6 +159,12 @@ func (r *reserve) fill(ctx context.Context, o *order, quiet bool) {
 		r.log.Info("a spare clone died; the next start makes its own", "error", made.vm.complaint())
 	}
 	made.Close() // how it ends is our doing, or was said
+}
+
+func (r *reserve) failures(more int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.failed = max(0, r.failed+more)
 }
 
 func (r *reserve) forget(o *order) {
@@ -160,7 +190,7 @@ func (r *reserve) await(ctx context.Context) (bool, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.next == o, nil
+	return r.next == o && o.made != nil, nil
 }
 
 // close ends the spare and waits for whatever makes one.

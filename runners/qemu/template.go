@@ -21,7 +21,7 @@ type template struct {
 	spec runners.Spec
 	o    Options // of the cold boot
 
-	reserve *reserve // nil: each start boots
+	reserve *reserve // of spares; nil: each start makes its own machine
 
 	mu     sync.Mutex
 	held   *shelved // nil: each start boots, or closed
@@ -64,12 +64,21 @@ func (r *Runner) Template(ctx context.Context, b runners.Bootable, s runners.Spe
 		return nil, err
 	}
 	t.facts = t.held.frozen.meta.Facts
+	if r.noSpare || !parks(o.Accel) {
+		return t, nil
+	}
 	f := t.held.frozen
 	t.reserve = newReserve(r, func(ctx context.Context, quiet bool, asked <-chan struct{}) (*spare, error) {
 		return t.spare(ctx, f, quiet, asked)
 	}, s.Memory)
 	return t, nil
 }
+
+// parks says whether a guest that was stopped for minutes goes on as if it had not
+// been. Under emulation all its clocks stand still, but the one that keeps the host's
+// time. Under KVM the counter of the CPU goes on, and it is not translation that
+// makes a clone slow.
+func parks(accel string) bool { return accel == "tcg" }
 
 // AwaitSpare returns when no spare is on its way; true: the next start has one. It is
 // for who measures.
