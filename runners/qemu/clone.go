@@ -130,8 +130,8 @@ func (t *template) spare(ctx context.Context, f *frozen, quiet bool, asked <-cha
 		return nil, err
 	}
 	s.vm.ear.catchUp()
-	if s.log.full() {
-		return nil, errors.New("it said more on its console than is kept")
+	if err := s.log.fit(); err != nil {
+		return nil, err
 	}
 	return s, nil
 }

@@ -2,12 +2,14 @@ package qemu
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/headwatch/headwatch/runners"
+	"github.com/headwatch/headwatch/runners/console"
 )
 
 const (
@@ -259,9 +261,20 @@ func (s *sink) attach(to runners.Console) {
 	s.to, s.kept = to, nil
 }
 
-// full says that some of what was said is lost.
-func (s *sink) full() bool {
+// fit says what keeps a clone that was made ahead from being used: more was said than
+// is kept, or a crash was reported. With the lowest priority a kernel may find that
+// something stalled, which nobody could tell any more from a stall of its own; and
+// what is the kernel's own, a clone made on demand shows too.
+func (s *sink) fit() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.over
+	if s.over {
+		return errors.New("it said more on its console than is kept")
+	}
+	log := console.New(console.Options{})
+	log.Write(s.kept) // a console never fails
+	if crashes := log.Crashes(); len(crashes) > 0 {
+		return fmt.Errorf("its console says: %s", crashes[0].Title)
+	}
+	return nil
 }

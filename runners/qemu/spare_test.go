@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"strings"
 	"testing"
 
 	"github.com/headwatch/headwatch/runners/console"
@@ -51,23 +52,28 @@ func TestSpareThatCannotBeQuiet(t *testing.T) {
 
 func TestSink(t *testing.T) {
 	s := &sink{}
-	io.WriteString(s, "panic: before\n")
-	if s.Tail(7) != "before\n" || s.Crashes() != nil {
-		t.Errorf("%q, %v", s.Tail(7), s.Crashes())
+	io.WriteString(s, "em0: link state changed to UP, before\n")
+	if err := s.fit(); s.Tail(7) != "before\n" || s.Crashes() != nil || err != nil {
+		t.Errorf("%q, %v, %v", s.Tail(7), s.Crashes(), err)
 	}
 	log := console.New(console.Options{})
 	s.attach(log)
 	io.WriteString(s, "after\n")
-	if got := log.Tail(100); got != "panic: before\nafter\n" || s.Tail(100) != got {
+	if got := log.Tail(100); got != "em0: link state changed to UP, before\nafter\n" || s.Tail(100) != got {
 		t.Errorf("%q", got)
 	}
 	full := &sink{}
 	full.Write(make([]byte, maxUnheard))
-	if full.full() {
-		t.Error("as much as is kept is too much")
+	if err := full.fit(); err != nil {
+		t.Errorf("as much as is kept: %v", err)
 	}
-	if io.WriteString(full, "x"); !full.full() {
+	if io.WriteString(full, "x"); full.fit() == nil {
 		t.Error("a byte was lost, and nobody says so")
+	}
+	stalled := &sink{}
+	io.WriteString(stalled, "[   31.1] watchdog: BUG: soft lockup - CPU#0 stuck for 26s! [init:1]\n")
+	if err := stalled.fit(); err == nil || !strings.Contains(err.Error(), "soft lockup") {
+		t.Errorf("a guest that stalled: %v", err)
 	}
 }
 
