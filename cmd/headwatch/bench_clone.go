@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,14 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
-	"sync"
-	"time"
 
 	"github.com/headwatch/headwatch/runners"
 	"github.com/headwatch/headwatch/runners/build/images"
-	"github.com/headwatch/headwatch/runners/console"
 	"github.com/headwatch/headwatch/runners/qemu"
 )
 
@@ -31,19 +25,31 @@ const (
 	benchMemory    = 512 // MiB
 )
 
-// cloneBench is what `bench clone` measured of a target. Times are medians.
+// cloneBench is what `bench clone` measured of a target. Times are medians, CPU
+// times means: what the host spent from asking to the machine's end, by all
+// processes of the command.
 type cloneBench struct {
 	Target    string  `json:"target"`
 	Accel     string  `json:"accel"`
 	ColdBootS float64 `json:"cold_boot_s"` // power-on to the agent's first answer
-	CloneS    float64 `json:"clone_s"`     // asking to a renewed agent's answer and a frame on the clone's wire
+	CloneS    float64 `json:"clone_s"`     // asking to a renewed agent's answer and a frame on the clone's wire; a spare was ready
 	Ratio     float64 `json:"ratio"`       // cold boot over clone
-	Clones    int     `json:"clones"`      // that were timed
+	Clones    int     `json:"clones"`      // that were timed, of either kind
 
-	CloneBestS  float64 `json:"clone_best_s"`
-	CloneWorstS float64 `json:"clone_worst_s"`
-	AtOnce      int     `json:"at_once"`    // clones that ran side by side
-	MemoryMiB   float64 `json:"memory_mib"` // of all of these, shared pages counted once; 0: the host does not tell
+	CloneBestS     float64 `json:"clone_best_s"`
+	CloneWorstS    float64 `json:"clone_worst_s"`
+	DemandS        float64 `json:"clone_on_demand_s"` // the same with no spare ready
+	DemandBestS    float64 `json:"clone_on_demand_best_s"`
+	DemandWorstS   float64 `json:"clone_on_demand_worst_s"`
+	DemandRatio    float64 `json:"on_demand_ratio"`       // cold boot over that
+	ColdBootCPUS   float64 `json:"cold_boot_cpu_s"`       // of a cold boot
+	CloneCPUS      float64 `json:"clone_cpu_s"`           // of a clone that was a spare, its making included
+	DemandCPUS     float64 `json:"clone_on_demand_cpu_s"` // of one that was not
+	CPURatio       float64 `json:"cpu_ratio"`             // cold boot over clone
+	DemandCPURatio float64 `json:"on_demand_cpu_ratio"`   // cold boot over one that was no spare
+
+	AtOnce    int     `json:"at_once"`    // clones that ran side by side
+	MemoryMiB float64 `json:"memory_mib"` // of all of these, shared pages counted once; 0: the host does not tell
 }
 
 type cloneOptions struct {
@@ -106,8 +112,13 @@ func (a *app) benchClone(ctx context.Context, o cloneOptions) error {
 }
 
 func printCloneBench(a *app, d cloneBench) {
-	fmt.Fprintf(a.stdout, "%-16s cold boot %7.3f s   clone %6.3f s (%.3f to %.3f, of %d)   ratio %5.1f   %s\n",
-		d.Target, d.ColdBootS, d.CloneS, d.CloneBestS, d.CloneWorstS, d.Clones, d.Ratio, d.Accel)
+	fmt.Fprintf(a.stdout, "%-16s cold boot %7.3f s, CPU %.2f s   %s\n", d.Target, d.ColdBootS, d.ColdBootCPUS, d.Accel)
+	row := func(what string, median, best, worst, ratio, cpu, cpuRatio float64) {
+		fmt.Fprintf(a.stdout, "%-16s clone, %-16s %6.3f s (%.3f to %.3f, of %d)   ratio %5.1f   CPU %.2f s, ratio %.1f\n",
+			"", what, median, best, worst, d.Clones, ratio, cpu, cpuRatio)
+	}
+	row("spare ready", d.CloneS, d.CloneBestS, d.CloneWorstS, d.Ratio, d.CloneCPUS, d.CPURatio)
+	row("none ready", d.DemandS, d.DemandBestS, d.DemandWorstS, d.DemandRatio, d.DemandCPUS, d.DemandCPURatio)
 	fmt.Fprintf(a.stdout, "%-16s %d clones of %d MiB side by side take %.0f MiB\n", "", d.AtOnce, benchMemory, d.MemoryMiB)
 }
 
@@ -138,13 +149,6 @@ func (a *app) imageAtHand(ctx context.Context, b *workbench, target, id string) 
 	return "", errNotAtHand
 }
 
-// cloneTrial is one target's measurement under way.
-type cloneTrial struct {
-	bench *workbench
-	image runners.Bootable
-	dir   string
-}
-
 // benchClones measures in rounds, and then starts many clones at once.
 func (b *workbench) benchClones(ctx context.Context, target, image string, log *slog.Logger) (cloneBench, error) {
 	d := cloneBench{Target: target}
@@ -154,136 +158,86 @@ func (b *workbench) benchClones(ctx context.Context, target, image string, log *
 	if t.image, err = b.builder.Open(ctx, image, filepath.Join(t.dir, "image")); err != nil {
 		return d, err
 	}
-	r := qemu.New(qemu.Config{Log: log}) // keeps no templates: each is of this run
-	spec, err := t.spec()
+	spares, err := t.template(ctx, qemu.New(qemu.Config{Log: log}))
 	if err != nil {
 		return d, err
 	}
-	template, err := r.Template(ctx, t.image, spec)
+	defer spares.Close()
+	onDemand := qemu.New(qemu.Config{Log: log, NoSpare: true})
+	none, err := t.template(ctx, onDemand)
 	if err != nil {
 		return d, err
 	}
-	defer template.Close()
-	f := template.Facts()
-	if f.BootID == "" {
-		return d, errors.New("this machine cannot be cloned; its log says why")
+	defer none.Close()
+	d.Accel = none.Facts().Accel
+	var cold, spare, demand series
+	for range sparesNeed { // until there are spares
+		if _, err := t.time(func() (runners.Machine, error) { return t.start(ctx, spares) }); err != nil {
+			return d, err
+		}
 	}
-	d.Accel = f.Accel
-	colds, clones := []time.Duration{f.BootTime}, []time.Duration{}
-	for round := range cloneRounds {
-		if round > 0 {
-			if spec, err = t.spec(); err != nil {
-				return d, err
-			}
-			cold, err := t.time(func() (runners.Machine, error) { return r.Boot(ctx, t.image, spec) })
-			if err != nil {
-				return d, err
-			}
-			colds = append(colds, cold.BootTime)
+	for range cloneRounds {
+		spec, err := t.spec()
+		if err != nil {
+			return d, err
+		}
+		if err := cold.add(t, bootTime, func() (runners.Machine, error) { return onDemand.Boot(ctx, t.image, spec) }, nil); err != nil {
+			return d, err
 		}
 		for range clonesPerRound {
-			clone, err := t.time(func() (runners.Machine, error) { return t.start(ctx, template) })
-			if err != nil {
+			if err := spare.add(t, startTime, func() (runners.Machine, error) { return t.start(ctx, spares) }, func() error { return spareReady(ctx, spares) }); err != nil {
 				return d, err
 			}
-			clones = append(clones, clone.StartTime)
+			if err := demand.add(t, startTime, func() (runners.Machine, error) { return t.start(ctx, none) }, nil); err != nil {
+				return d, err
+			}
 		}
 	}
-	slices.Sort(colds)
-	slices.Sort(clones)
-	cold, clone := colds[len(colds)/2], clones[len(clones)/2]
-	d.ColdBootS, d.CloneS, d.Ratio, d.Clones = cold.Seconds(), clone.Seconds(), cold.Seconds()/clone.Seconds(), len(clones)
-	d.CloneBestS, d.CloneWorstS = clones[0].Seconds(), clones[len(clones)-1].Seconds()
+	d.report(&cold, &spare, &demand)
 	d.AtOnce = clonesAtOnce
-	d.MemoryMiB, err = t.memory(ctx, template)
+	d.MemoryMiB, err = t.memory(ctx, none)
 	return d, err
 }
 
-// time starts a machine and ends it.
-func (t *cloneTrial) time(start func() (runners.Machine, error)) (runners.Facts, error) {
-	m, err := start()
-	if err != nil {
-		return runners.Facts{}, err
+// sparesNeed is how many starts it takes until a template keeps a spare.
+const sparesNeed = 2
+
+// report puts numbers to the names.
+func (d *cloneBench) report(cold, spare, demand *series) {
+	for _, s := range []*series{cold, spare, demand} {
+		slices.Sort(s.took)
 	}
-	f := m.Facts()
-	_, err = m.Close()
-	return f, err
+	d.Clones = len(spare.took)
+	d.ColdBootS, d.CloneS, d.DemandS = cold.median(), spare.median(), demand.median()
+	d.CloneBestS, d.CloneWorstS, d.DemandBestS, d.DemandWorstS = spare.best(), spare.worst(), demand.best(), demand.worst()
+	d.Ratio, d.DemandRatio = d.ColdBootS/d.CloneS, d.ColdBootS/d.DemandS
+	d.ColdBootCPUS, d.CloneCPUS, d.DemandCPUS = cold.cpuMean(), spare.cpuMean(), demand.cpuMean()
+	d.CPURatio, d.DemandCPURatio = d.ColdBootCPUS/d.CloneCPUS, d.ColdBootCPUS/d.DemandCPUS
 }
 
-// memory is what clonesAtOnce clones take together, in MiB.
-func (t *cloneTrial) memory(ctx context.Context, template runners.Template) (float64, error) {
-	var mu sync.Mutex
-	var machines []runners.Machine
-	var failures []error
-	var starts sync.WaitGroup
-	slots := make(chan struct{}, benchSMP)
-	for range clonesAtOnce {
-		slots <- struct{}{}
-		starts.Go(func() {
-			m, err := t.start(ctx, template)
-			<-slots
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil {
-				failures = append(failures, err)
-				return
-			}
-			machines = append(machines, m)
-		})
-	}
-	starts.Wait()
-	size := childrenMemory()
-	for _, m := range machines {
-		_, err := m.Close()
-		failures = append(failures, err)
-	}
-	return float64(size) / (1 << 20), errors.Join(failures...)
-}
-
-func (t *cloneTrial) start(ctx context.Context, template runners.Template) (runners.Machine, error) {
-	dir, err := t.room()
+// template freezes a machine of the trial's.
+func (t *cloneTrial) template(ctx context.Context, r *qemu.Runner) (runners.Template, error) {
+	spec, err := t.spec()
 	if err != nil {
 		return nil, err
 	}
-	return template.Start(ctx, runners.Start{Dir: dir, ConsoleLog: console.New(console.Options{})})
-}
-
-func (t *cloneTrial) spec() (runners.Spec, error) {
-	dir, err := t.room()
-	return runners.Spec{
-		SMP: benchSMP, Memory: benchMemory, Accel: "auto", NICs: []runners.NIC{{Model: "virtio-net", Link: "wire"}},
-		Dir: dir, ConsoleLog: console.New(console.Options{}),
-	}, err
-}
-
-// room is a new folder for a machine.
-func (t *cloneTrial) room() (string, error) {
-	return os.MkdirTemp(t.dir, "machine-")
-}
-
-// childrenMemory is what the processes that this one started take, in bytes: the
-// sum of their proportional set sizes (proc(5), smaps_rollup), which counts a page
-// that n of them share as 1/n in each. 0 where there is no such file.
-func childrenMemory() int64 {
-	var sum int64
-	tasks, _ := filepath.Glob("/proc/self/task/*/children")
-	for _, list := range tasks {
-		pids, err := os.ReadFile(list)
-		if err != nil {
-			continue // a thread that has ended
-		}
-		for _, pid := range strings.Fields(string(pids)) {
-			text, err := os.ReadFile(filepath.Join("/proc", pid, "smaps_rollup"))
-			if err != nil {
-				continue
-			}
-			for line := range bytes.Lines(text) {
-				if f := strings.Fields(string(line)); len(f) == 3 && f[0] == "Pss:" {
-					kib, _ := strconv.ParseInt(f[1], 10, 64) // not a number: it counts as none
-					sum += kib << 10
-				}
-			}
-		}
+	template, err := r.Template(ctx, t.image, spec) // it is kept nowhere: each is of this run
+	if err != nil {
+		return nil, err
 	}
-	return sum
+	if template.Facts().BootID == "" {
+		return nil, errors.Join(errors.New("this machine cannot be cloned; its log says why"), template.Close())
+	}
+	return template, nil
+}
+
+// spareReady waits until a template has a spare.
+func spareReady(ctx context.Context, template runners.Template) error {
+	is, err := template.(interface {
+		AwaitSpare(context.Context) (bool, error)
+	}).AwaitSpare(ctx)
+	if err == nil && !is {
+		err = errors.New("no spare was made; memory is short, or the log says why")
+	}
+	return err
 }

@@ -123,7 +123,7 @@ func TestHandedCmdline(t *testing.T) {
 		}
 	}
 	want := []string{
-		"socket,id=monitor,fd=3,server=on,wait=off", "socket,id=console,fd=4", "socket,id=control,fd=5",
+		"socket,id=monitor,fd=3", "socket,id=console,fd=4", "socket,id=control,fd=5",
 		"-add-fd", "fd=6,set=1", "if=none,id=disk0,format=raw,snapshot=on,file=/dev/fdset/1",
 	}
 	if d := cmp.Diff(want, differ); d != "" {

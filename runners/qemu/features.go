@@ -116,7 +116,8 @@ func (d disk) args() []string {
 }
 
 // socket is a character device on a unix socket: one that QEMU starts with, or one
-// of the folder that it starts in. The host listens, except where listens is true.
+// of the folder that it starts in, at which the host listens, except where listens is
+// true.
 type socket struct {
 	id      string
 	listens bool
@@ -130,7 +131,7 @@ func (s socket) args() []string {
 	if s.fd != 0 {
 		arg = fmt.Sprintf("socket,id=%s,fd=%d", s.id, s.fd)
 	}
-	if s.listens {
+	if s.listens && s.fd == 0 {
 		arg += ",server=on,wait=off"
 	}
 	return []string{"-chardev", arg}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/headwatch/headwatch/runners"
@@ -37,6 +38,9 @@ type machine struct {
 	// life ends when calls cannot be answered any more; its cause says why.
 	life context.Context
 	lose context.CancelCauseFunc
+
+	parked atomic.Bool  // its guest is stopped, and so is its heart
+	since  atomic.Int64 // when it was last let go on, in nanoseconds since 1970; 0: never stopped
 
 	done  chan struct{}
 	exit  runners.Exit // set before done is closed
@@ -184,15 +188,37 @@ func (m *machine) attend() {
 			<-m.vm.done
 			return
 		case <-tick.C:
-			if gone == nil {
+			if gone == nil || m.parked.Load() {
 				continue
 			}
-			if quiet := pulse.quiet(m.client.Heartbeat(), time.Now(), m.vm.proc.starved()); quiet > m.vm.quiet {
+			if quiet := pulse.quiet(m.heartbeat(), time.Now(), m.vm.proc.starved()); quiet > m.vm.quiet {
 				m.hangs(quiet)
 				return
 			}
 		}
 	}
+}
+
+// heartbeat is when the agent was last heard, or could not yet be.
+func (m *machine) heartbeat() time.Time {
+	heard, since := m.client.Heartbeat(), time.Unix(0, m.since.Load())
+	if heard.Before(since) {
+		return since
+	}
+	return heard
+}
+
+// park stops the guest.
+func (m *machine) park(ctx context.Context) error {
+	m.parked.Store(true)
+	return m.vm.monitor.pause(ctx)
+}
+
+// unpark lets it go on.
+func (m *machine) unpark(ctx context.Context) error {
+	m.since.Store(time.Now().UnixNano())
+	m.parked.Store(false)
+	return m.vm.monitor.resume(ctx)
 }
 
 // hangs deals with a guest whose agent is silent though the host gave it CPU: it is

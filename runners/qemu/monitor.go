@@ -24,6 +24,7 @@ type monitor struct {
 	end  ending // set before ended is closed
 
 	freezing atomic.Bool   // STOP is asked for
+	paused   chan struct{} // holds one for a STOP that was
 	moved    chan struct{} // closed with the first event that says how a migration ended
 	whither  string        // its status; set before moved is closed
 	moveOnce sync.Once
@@ -42,7 +43,7 @@ func dialMonitor(path string) (*monitor, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &monitor{qmp: q, ended: make(chan struct{}), moved: make(chan struct{})}, nil
+	return &monitor{qmp: q, ended: make(chan struct{}), moved: make(chan struct{}), paused: make(chan struct{}, 1)}, nil
 }
 
 // greet returns when the greeting came or QEMU is gone: the caller ends QEMU to
@@ -68,6 +69,10 @@ func (m *monitor) see(e qmp.Event) {
 	case "SHUTDOWN", "GUEST_PANICKED":
 	case "STOP": // unless it was asked for, and it follows neither of the others
 		if m.freezing.Load() {
+			select {
+			case m.paused <- struct{}{}:
+			default:
+			}
 			return
 		}
 	case "MIGRATION":
@@ -199,6 +204,28 @@ func (m *monitor) loadState(ctx context.Context, fd int) error {
 		return err
 	}
 	return m.do(ctx, "migrate-incoming", map[string]any{"uri": fmt.Sprintf("fd:%d", fd)}, nil)
+}
+
+// pause stops the guest until resume. It returns when the event was seen, so that
+// no later one is taken for it.
+func (m *monitor) pause(ctx context.Context) error {
+	m.freezing.Store(true)
+	if err := m.run(ctx, "stop"); err != nil {
+		return err
+	}
+	select {
+	case <-m.paused:
+		return nil
+	case <-m.ended:
+		return fmt.Errorf("monitor: stop: qemu ended with it (%s)", m.end.event)
+	case <-ctx.Done():
+		return fmt.Errorf("monitor: stop: %w", context.Cause(ctx))
+	}
+}
+
+func (m *monitor) resume(ctx context.Context) error {
+	m.freezing.Store(false)
+	return m.run(ctx, "cont")
 }
 
 func (m *monitor) version() string { return m.qmp.Version.String() }

@@ -43,6 +43,7 @@ type Options struct {
 	// and Overlay, instead of booting.
 	Clone bool
 
+	idle    bool          // it starts with the lowest priority, until it is raised
 	silence time.Duration // until a guest is said to hang; 0: silence, by accelerator
 
 	handed descriptors // for the QEMU that this process starts; people's finds all by name

@@ -21,6 +21,7 @@ type process struct {
 	stderr *lastBytes
 	done   chan struct{} // closed when it is gone and waited for
 	err    error         // how it ended; set before done is closed
+	rank   *rank         // what raise gives back; nil: it was not lowered
 }
 
 // startProcess starts argv as who; nil: as this process's user. files become

@@ -33,6 +33,10 @@ type Config struct {
 	Templates string
 	// TemplatesSize bounds the folder, in bytes; 0: DefaultTemplatesSize.
 	TemplatesSize int64
+	// NoSpare has each start make its clone when it is asked for. Else a template
+	// that is started from often keeps one that is ready: for who cannot have a
+	// second QEMU at work beside a machine.
+	NoSpare bool
 }
 
 // Runner boots images in QEMU. It implements runners.Runner and is safe for
@@ -50,6 +54,8 @@ type Runner struct {
 	shelving sync.Mutex
 	shelf    map[string]*shelved // templates in use, by key
 	portrait portrait
+	noSpare  bool
+	quiet    func() bool   // see raises; asked once
 	silence  time.Duration // of Options, for tests; 0: by accelerator
 }
 
@@ -67,7 +73,7 @@ func New(c Config) *Runner {
 		c.TemplatesSize = DefaultTemplatesSize
 	}
 	return &Runner{
-		name: c.Binary, logger: c.Log, passthrough: c.Passthrough, shelf: make(map[string]*shelved),
+		name: c.Binary, logger: c.Log, passthrough: c.Passthrough, noSpare: c.NoSpare, quiet: sync.OnceValue(raises), shelf: make(map[string]*shelved),
 		attic: &attic{dir: c.Templates, limit: c.TemplatesSize, log: c.Log},
 	}
 }

@@ -66,6 +66,12 @@ func seal(f *os.File) error {
 	return os.NewSyscallError("seal a memory file", err)
 }
 
+// own says that the other end of a connection is this process's.
+func own(f *os.File) bool {
+	peer, err := unix.GetsockoptUcred(int(f.Fd()), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	return err == nil && int(peer.Pid) == os.Getpid()
+}
+
 // nextData is where data begins in f at or after offset, and where it ends; size
 // when there is none.
 func nextData(f *os.File, offset, size int64) (from, to int64, err error) {

@@ -21,6 +21,8 @@ type template struct {
 	spec runners.Spec
 	o    Options // of the cold boot
 
+	reserve *reserve // of spares; nil: each start makes its own machine
+
 	mu     sync.Mutex
 	held   *shelved // nil: each start boots, or closed
 	closed bool
@@ -62,7 +64,29 @@ func (r *Runner) Template(ctx context.Context, b runners.Bootable, s runners.Spe
 		return nil, err
 	}
 	t.facts = t.held.frozen.meta.Facts
+	if r.noSpare || !parks(o.Accel) {
+		return t, nil
+	}
+	f := t.held.frozen
+	t.reserve = newReserve(r, func(ctx context.Context, quiet bool, asked <-chan struct{}) (*spare, error) {
+		return t.spare(ctx, f, quiet, asked)
+	}, s.Memory)
 	return t, nil
+}
+
+// parks says whether a guest that was stopped for minutes goes on as if it had not
+// been. Under emulation all its clocks stand still, but the one that keeps the host's
+// time. Under KVM the counter of the CPU goes on, and it is not translation that
+// makes a clone slow.
+func parks(accel string) bool { return accel == "tcg" }
+
+// AwaitSpare returns when no spare is on its way; true: the next start has one. It is
+// for who measures.
+func (t *template) AwaitSpare(ctx context.Context) (bool, error) {
+	if t.reserve == nil {
+		return false, nil
+	}
+	return t.reserve.await(ctx)
 }
 
 // unclonable says why a machine can only be booted; empty: it may be cloned.
@@ -118,8 +142,12 @@ func (t *template) Start(ctx context.Context, s runners.Start) (runners.Machine,
 	return m, nil
 }
 
-// Close lets go of the template. Machines that were started from it go on.
+// Close lets go of the template, and ends its spare. Machines that were started from
+// it go on.
 func (t *template) Close() error {
+	if t.reserve != nil {
+		t.reserve.close() // before the memory goes that it is made of
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	held := t.held

@@ -54,7 +54,8 @@ type vm struct {
 	killed   bool   // stop came first; set before done is closed
 }
 
-// startVM starts QEMU with the guest's CPUs stopped. The console goes to log.
+// startVM starts QEMU with the guest's CPUs stopped. The console goes to log. An
+// empty dir: it has no folder yet.
 // ctx bounds the start only.
 func startVM(ctx context.Context, o Options, from substance, dir string, log runners.Console, logger *slog.Logger) (*vm, error) {
 	f, err := openFolder(dir)
@@ -108,6 +109,9 @@ func (v *vm) start(ctx context.Context, o Options, from substance, said io.Write
 	if v.proc, err = startProcess(o.Cmdline(), user.credential(o.Accel), v.handed.files...); err != nil {
 		return notStarted(o.Binary, user, err)
 	}
+	if o.idle {
+		v.proc.lower()
+	}
 	v.handed.close()           // QEMU's end shows as the end of what it holds alone
 	v.reading.Go(v.ear.listen) // ends with QEMU
 	ctx, cancel := context.WithTimeoutCause(ctx, startTime, errSlowStart)
@@ -129,20 +133,14 @@ func (v *vm) connect(o *Options) (err error) {
 	if v.control, o.handed.control, err = v.handed.pair(controlID); err != nil {
 		return err
 	}
-	name := socket{id: monitorID}.name()
-	l, err := v.folder.listen(name)
+	far, err := v.folder.call(socket{id: monitorID}.name(), func(address string) (err error) {
+		v.monitor, err = dialMonitor(address)
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	defer l.Close()
-	if v.monitor, err = dialMonitor(v.folder.short(name)); err != nil {
-		return err
-	}
-	f, err := l.File()
-	if err != nil {
-		return err
-	}
-	o.handed.monitor = v.handed.add(f)
+	o.handed.monitor = v.handed.add(far)
 	return nil
 }
 

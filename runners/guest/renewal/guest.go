@@ -31,6 +31,7 @@ func Operations() map[string]func(context.Context, json.RawMessage) (any, error)
 	k := &keeper{links: make(map[string]*link)}
 	return map[string]func(context.Context, json.RawMessage) (any, error){
 		OpSettle: k.settle, OpRenew: k.renew, OpAnnounce: k.again,
+		OpRest: func(ctx context.Context, _ json.RawMessage) (any, error) { return nil, rest(ctx) },
 	}
 }
 
@@ -58,7 +59,24 @@ func (k *keeper) settle(ctx context.Context, raw json.RawMessage) (any, error) {
 	if err := k.openSeeds(); err != nil {
 		return nil, err
 	}
+	if err := rehearse(); err != nil {
+		return nil, err
+	}
 	return answer, rest(ctx)
+}
+
+// rehearse has the messages of OpRenew read and written once. What a type looks like
+// is found out at its first use and kept, and finding out is a seventh of the code
+// that a renewal is the first to run.
+func rehearse() error {
+	raw, err := json.Marshal(Renew{Seed: make([]byte, SeedSize), NICs: []NIC{{Announce: true}}})
+	if err == nil {
+		err = json.Unmarshal(raw, &Renew{})
+	}
+	if err == nil {
+		_, err = json.Marshal(Renewed{Problems: []string{""}})
+	}
+	return err
 }
 
 // each does something with every NIC of a Settle or an Announce, which have one form,

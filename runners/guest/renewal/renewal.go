@@ -2,8 +2,9 @@
 // up in the middle of its template's life: with the template's clock, addresses
 // and random generator. Two operations put that right. OpSettle runs once, in
 // the template before it is frozen; OpRenew runs in each clone, before anything
-// else. OpAnnounce is for frames of theirs that were lost: a driver that has just
-// been given another address may drop some. Both ends are here so that they can only change together: the messages
+// else, and may run again. OpAnnounce is for frames of theirs that were lost: a driver that has just
+// been given another address may drop some. OpRest, which takes nothing and answers
+// nothing, returns when a guest can be renewed once more. Both ends are here so that they can only change together: the messages
 // and the frame for the host, the operations for the agents. It imports nothing of
 // the project.
 //
@@ -21,6 +22,7 @@ const (
 	OpSettle   = "agent/settle"
 	OpRenew    = "agent/renew"
 	OpAnnounce = "agent/announce"
+	OpRest     = "agent/rest"
 )
 
 // SeedSize is how many bytes of fresh randomness a clone gets.
