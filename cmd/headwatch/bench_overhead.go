@@ -42,8 +42,8 @@ type overheadBench struct {
 	LimitMS float64 `json:"limit_ms"` // CaseMS is to stay below
 }
 
-// cpuTime is what this process has used, without its children.
-func cpuTime() time.Duration {
+// spentHere is the CPU time that this process has used, without its children.
+func spentHere() time.Duration {
 	var u syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
 		return 0 // it cannot fail for this process
@@ -62,14 +62,14 @@ type meter struct {
 }
 
 func (m *meter) stage(sum *time.Duration, do func()) {
-	before := cpuTime()
+	before := spentHere()
 	do()
-	*sum += cpuTime() - before
+	*sum += spentHere() - before
 }
 
 // next ends a case, and begins the next.
 func (m *meter) next(counts bool) {
-	at := cpuTime()
+	at := spentHere()
 	m.now.all = at - m.began
 	if counts {
 		m.cases = append(m.cases, m.now)
@@ -201,7 +201,7 @@ func (b *workbench) measureOverhead(ctx context.Context, target, image string, l
 	if err := errors.Join(err, stop()); err != nil {
 		return doc, err
 	}
-	before := cpuTime()
+	before := spentHere()
 	run.Console, run.State, run.Finished = "overhead.zst", orchestrator.RunFinished, time.Now()
 	if err := console.Save(filepath.Join(b.scratch.dir, run.Console)); err != nil {
 		return doc, err
@@ -209,7 +209,7 @@ func (b *workbench) measureOverhead(ctx context.Context, target, image string, l
 	if err := db.FinishRun(ctx, run, nil); err != nil {
 		return doc, err
 	}
-	doc.RunMS, doc.Accel = ms(cpuTime()-before), run.Accel
+	doc.RunMS, doc.Accel = ms(spentHere()-before), run.Accel
 	doc.sum(m.cases)
 	return doc, nil
 }
