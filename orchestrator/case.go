@@ -33,23 +33,27 @@ func (e Execution) one(ctx context.Context, b *booted, c suites.Case, has offer,
 		return notStarted(res, err)
 	}
 	defer m.Close()
-	res = e.on(ctx, descendant{m, b.crashes}, console, c, report)
+	res = e.on(ctx, descendant{m, b}, console, c, report)
 	if gone(m) {
 		res = endedIn(m, res)
 	}
 	return res
 }
 
-// descendant is a machine as a case sees it: its console began with its boot.
+// descendant is a machine as a case sees it: its console began with its boot, and its
+// kernel is the image's.
 type descendant struct {
 	runners.Machine
-	inherited []string
+	of *booted
 }
 
 // Crashes lists those of the cold boot, too.
 func (d descendant) Crashes() []string {
-	return append(slices.Clone(d.inherited), d.Machine.Crashes()...)
+	return append(slices.Clone(d.of.crashes), d.Machine.Crashes()...)
 }
+
+// KernelLayouts is the document of the kernel's structures, nil when there is none.
+func (d descendant) KernelLayouts() []byte { return d.of.layouts }
 
 // on runs a case on a machine.
 func (e Execution) on(ctx context.Context, m descendant, console runners.Console, c suites.Case, report func(suites.Result) error) suites.Result {

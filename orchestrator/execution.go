@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -106,6 +107,7 @@ type booted struct {
 	template runners.Template
 	facts    runners.Facts // of the cold boot
 	crashes  []string      // that it showed
+	layouts  []byte        // of the kernel's structures; nil: not known
 	// first is the machine that was booted, where there are no clones; nil once a case
 	// has it.
 	first   runners.Machine
@@ -114,11 +116,15 @@ type booted struct {
 
 // boot makes the template, or boots the first machine where there can be none.
 func (e Execution) boot(ctx context.Context, bootable runners.Bootable, s runners.Spec) (*booted, error) {
+	layouts, err := layoutsOf(bootable)
+	if err != nil {
+		return nil, err
+	}
 	t, err := e.Runner.Template(ctx, bootable, s)
 	if err != nil {
 		return nil, err
 	}
-	b := &booted{os: bootable.Image.OS, template: t, facts: t.Facts()}
+	b := &booted{os: bootable.Image.OS, template: t, facts: t.Facts(), layouts: layouts}
 	if b.facts.BootID == "" {
 		b.first, err = t.Start(ctx, runners.Start{Dir: s.Dir, ConsoleLog: s.ConsoleLog, Seed: e.Seed})
 		if err != nil {
@@ -133,6 +139,27 @@ func (e Execution) boot(ctx context.Context, bootable runners.Bootable, s runner
 		}
 	}
 	return b, nil
+}
+
+// maxLayouts bounds the document of a kernel's structures, in bytes; FreeBSD's has some
+// ten thousand.
+const maxLayouts = 16 << 20
+
+// layoutsOf reads what an image knows of its kernel's structures; nil: nothing.
+func layoutsOf(b runners.Bootable) ([]byte, error) {
+	if b.Layouts == "" {
+		return nil, nil
+	}
+	f, err := os.Open(b.Layouts)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	doc, err := io.ReadAll(io.LimitReader(f, maxLayouts+1))
+	if err == nil && len(doc) > maxLayouts {
+		err = fmt.Errorf("%s: layouts of more than %d bytes", b.Layouts, maxLayouts)
+	}
+	return doc, err
 }
 
 // end gives the template up.

@@ -22,6 +22,7 @@ import (
 // fakeRig stands in for builder, runner and machine, which have conformance
 // suites of their own: here it is about whose fault what they say is.
 type fakeRig struct {
+	layouts          string // path
 	openErr, bootErr error
 	debug            string // content of the debug file; empty: none
 	debugErr         error
@@ -92,7 +93,7 @@ func (f *fakeRig) Build(context.Context, runners.Recipe, runners.Tree, io.Writer
 }
 
 func (f *fakeRig) Open(context.Context, string, string) (runners.Bootable, error) {
-	return runners.Bootable{Image: runners.Image{OS: f.os}}, f.openErr
+	return runners.Bootable{Image: runners.Image{OS: f.os}, Layouts: f.layouts}, f.openErr
 }
 
 func (f *fakeRig) Debug(_ context.Context, _, dir string) (string, error) {
@@ -119,6 +120,7 @@ func (f *fakeRig) Template(_ context.Context, _ runners.Bootable, s runners.Spec
 }
 
 func (f *fakeRig) Wire(int) net.Conn      { return nil }
+func (f *fakeRig) MACs() []string         { return nil }
 func (f *fakeRig) Starved() time.Duration { return f.starved }
 func (f *fakeRig) Pressure(_ context.Context, seed uint64) (func() error, error) {
 	if f.pressErr != nil {
@@ -347,6 +349,32 @@ func TestABootIsOneDraw(t *testing.T) {
 	}
 	if r.BootID != "b1" || kept == nil || f.given {
 		t.Errorf("run %+v, kept %v, closed %t", r, kept, f.given)
+	}
+}
+
+// A case is told what the image knows of its kernel's structures.
+func TestCaseKnowsLayouts(t *testing.T) {
+	f := newFake()
+	f.layouts = filepath.Join(t.TempDir(), "layouts.json")
+	if err := os.WriteFile(f.layouts, []byte(`{"tcpstat":{}}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	e, got := f.execution(t, caseOf("a", func(_ context.Context, t *suites.T) error {
+		g, ok := t.Guest.(interface{ KernelLayouts() []byte })
+		if !ok || string(g.KernelLayouts()) != `{"tcpstat":{}}` {
+			return suites.Failf("it does not know them")
+		}
+		return nil
+	}))
+	if _, err := e.Do(t.Context(), pipeline.Machine{}, 0, &Run{}); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff([]string{"boot passed", "s/a passed"}, words(*got)); d != "" {
+		t.Error(d)
+	}
+	f.layouts += ".none"
+	if _, err := e.Do(t.Context(), pipeline.Machine{}, 0, &Run{}); err == nil {
+		t.Error("layouts that are not there were not missed")
 	}
 }
 

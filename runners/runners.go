@@ -185,6 +185,8 @@ type Machine interface {
 	// a stream of frames, each behind its length in 4 bytes, big-endian. It is the
 	// machine's: Close closes it.
 	Wire(i int) net.Conn
+	// MACs are those of its Facts.
+	MACs() []string
 	// Starved is for how long the host has kept the guest from its CPUs since it
 	// started. It never falls, and stays 0 where the host does not tell.
 	Starved() time.Duration

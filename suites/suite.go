@@ -32,6 +32,9 @@ type Guest interface {
 	// Wire is the host's end of the cable of NIC i, nil when its link has none in our
 	// hands: a stream of frames, each behind its length in 4 bytes, big-endian.
 	Wire(i int) net.Conn
+	// MACs are the hardware addresses of its NICs, in their order: what a case knows an
+	// interface by.
+	MACs() []string
 	// Starved is for how long the host has kept the guest from its CPUs since it
 	// started: what it could not do in that time says nothing about its kernel. It
 	// never falls, and stays 0 where the host does not tell.

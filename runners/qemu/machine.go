@@ -55,6 +55,9 @@ func (m *machine) Done() <-chan struct{} { return m.done }
 // Wire is the host's end of NIC i's cable, nil when it has none.
 func (m *machine) Wire(i int) net.Conn { return m.vm.links.wire(i) }
 
+// MACs are those of its NICs, in their order.
+func (m *machine) MACs() []string { return m.facts.MACs }
+
 // Starved is for how long QEMU's threads were ready to run and had no CPU, at most
 // of any thread, since QEMU started.
 func (m *machine) Starved() time.Duration { return m.hunger.note(m.vm.proc.starved()) }

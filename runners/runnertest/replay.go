@@ -200,6 +200,7 @@ func (m *replayed) Done() <-chan struct{} { return m.done }
 func (m *replayed) Wire(int) net.Conn { return nil }
 
 // Starved is 0: a recording needs no CPU.
+func (m *replayed) MACs() []string         { return m.Facts().MACs }
 func (m *replayed) Starved() time.Duration { return 0 }
 
 func (m *replayed) Crashes() []string {

@@ -127,6 +127,7 @@ func (h *here) CPUs() int                      { return 1 }
 func (h *here) Crashes() []string              { return nil }
 func (h *here) PowerOff(context.Context) error { return nil }
 func (h *here) Wire(int) net.Conn              { return nil }
+func (h *here) MACs() []string                 { return nil }
 func (h *here) Starved() time.Duration         { return 0 }
 
 func (h *here) Call(ctx context.Context, op string, args, result any) error {

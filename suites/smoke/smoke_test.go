@@ -34,6 +34,7 @@ func (h *host) CPUs() int                      { return h.cpus }
 func (h *host) Crashes() []string              { return h.crashes }
 func (h *host) PowerOff(context.Context) error { return h.off }
 func (h *host) Wire(int) net.Conn              { return nil }
+func (h *host) MACs() []string                 { return nil }
 func (h *host) Starved() time.Duration         { return 0 }
 
 func (h *host) Call(ctx context.Context, op string, args, result any) error {
