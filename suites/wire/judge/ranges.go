@@ -70,14 +70,6 @@ func (r spans) above(off int64, limit int) (bytes int64, ranges int) {
 	return bytes, ranges
 }
 
-// end is behind the highest offset of the set; 0 when it is empty.
-func (r spans) end() int64 {
-	if len(r) == 0 {
-		return 0
-	}
-	return r[len(r)-1].End
-}
-
 // total is how many offsets are in the set.
 func (r spans) total() (n int64) {
 	for _, s := range r {
