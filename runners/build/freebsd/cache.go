@@ -128,11 +128,21 @@ func (f *folder) load(key string, now time.Time) error {
 	case s.Saved.After(now):
 		// Objects would look newer than the source that we are going to write.
 		return errors.New("the clock went back since the last build")
+	case s.Tools != nil && !f.built():
+		// The tree files its objects by where its source lies, and its tools hold that
+		// path too.
+		return errors.New("made in another folder, and copied or moved here")
 	}
 	if f.files, err = readManifest(f.path("manifest.jsonl")); errors.Is(err, fs.ErrNotExist) {
 		return errors.New("manifest is missing")
 	}
 	return err
+}
+
+// built says whether there are objects of the source where it lies now.
+func (f *folder) built() bool {
+	_, err := os.Stat(f.path("obj") + f.path("src"))
+	return err == nil
 }
 
 // mend throws away what an interrupted step left half done.

@@ -85,6 +85,12 @@ func TestFolderDetection(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, "key", nil, "manifest is missing"},
+		{"moved", func(t *testing.T, dir string) {
+			// What a folder holds that was filled elsewhere.
+			if err := os.Rename(filepath.Join(dir, "obj", dir), filepath.Join(dir, "obj", "elsewhere")); err != nil {
+				t.Fatal(err)
+			}
+		}, "key", nil, "copied or moved"},
 		{"foreign", func(t *testing.T, dir string) {
 			if err := os.Remove(filepath.Join(dir, "state.json")); err != nil {
 				t.Fatal(err)
