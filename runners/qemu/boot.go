@@ -104,7 +104,7 @@ func (r *Runner) options(ctx context.Context, b *runners.Bootable, s runners.Spe
 			return Options{}, err
 		}
 	}
-	o.silence = r.silence
+	o.silence, o.fence = r.silence, r.fence()
 	switch s.Accel {
 	case "kvm", "tcg":
 		o.Accel = s.Accel

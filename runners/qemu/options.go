@@ -43,6 +43,7 @@ type Options struct {
 	// and Overlay, instead of booting.
 	Clone bool
 
+	fence   fence         // around its network
 	idle    bool          // it starts with the lowest priority, until it is raised
 	silence time.Duration // until a guest is said to hang; 0: silence, by accelerator
 

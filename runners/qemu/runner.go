@@ -50,6 +50,9 @@ type Runner struct {
 	accel   string     // what the probe found; empty: not probed yet
 	detail  string
 
+	fencing sync.Once
+	fenced  fence // see fence
+
 	attic    *attic // templates that are kept
 	shelving sync.Mutex
 	shelf    map[string]*shelved // templates in use, by key

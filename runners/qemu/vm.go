@@ -6,10 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"net"
-	"os/exec"
 	"strings"
 	"sync"
 	"time"
@@ -106,8 +104,8 @@ func (v *vm) start(ctx context.Context, o Options, from substance, said io.Write
 	if v.ear, err = newEar(v.console, said); err != nil {
 		return &runners.InfraError{Op: "connect to qemu", Err: err}
 	}
-	if v.proc, err = startProcess(o.Cmdline(), user.credential(o.Accel), v.handed.files...); err != nil {
-		return notStarted(o.Binary, user, err)
+	if v.proc, err = startProcess(o.Cmdline(), user.credential(o.Accel), o.fence, o.limits(v.handed.largest()), v.handed.files...); err != nil {
+		return &runners.InfraError{Op: "start " + o.Binary, Err: err}
 	}
 	if o.idle {
 		v.proc.lower()
@@ -119,7 +117,7 @@ func (v *vm) start(ctx context.Context, o Options, from substance, said io.Write
 	unhook := context.AfterFunc(ctx, v.proc.kill)
 	defer unhook()
 	if err := v.monitor.greet(); err != nil {
-		return v.startError(ctx, err)
+		return v.startError(ctx, user, err)
 	}
 	return nil
 }
@@ -145,17 +143,21 @@ func (v *vm) connect(o *Options) (err error) {
 }
 
 // startError says why QEMU did not come up; err is only how that was noticed.
-func (v *vm) startError(ctx context.Context, err error) error {
+func (v *vm) startError(ctx context.Context, user *account, err error) error {
 	v.proc.kill()
 	if cause := context.Cause(ctx); errors.Is(cause, errSlowStart) {
 		err = cause
 	} else if cause != nil {
-		return fmt.Errorf("start %s: %w", v.proc.cmd.Path, cause)
+		return fmt.Errorf("start %s: %w", v.proc.binary, cause)
 	}
 	if said := v.complaint(); said != "" {
 		err = errors.New(aboutKernel(said, v.kernel))
 	}
-	return &runners.InfraError{Op: "start " + v.proc.cmd.Path, Err: err}
+	infra := &runners.InfraError{Op: "start " + v.proc.binary, Err: err}
+	if v.proc.forbidden() && user != nil {
+		infra.Hint = "headwatch is root, so QEMU runs as " + user.name + ": let it, or run headwatch as an ordinary user"
+	}
+	return infra
 }
 
 // aboutKernel names the kernel's file in a complaint of QEMU's about a kernel that
@@ -169,18 +171,6 @@ func aboutKernel(said, path string) string {
 
 // complaint is QEMU's last message, empty when it said nothing.
 func (v *vm) complaint() string { return v.handed.translate(v.proc.complaint()) }
-
-// notStarted is the error of a QEMU that could not be executed.
-func notStarted(binary string, user *account, err error) error {
-	if errors.Is(err, exec.ErrNotFound) {
-		return notInstalled(binary, err)
-	}
-	infra := &runners.InfraError{Op: "start " + binary, Err: err}
-	if user != nil && errors.Is(err, fs.ErrPermission) {
-		infra.Hint = "headwatch is root, so QEMU runs as " + user.name + ": let it, or run headwatch as an ordinary user"
-	}
-	return infra
-}
 
 func notInstalled(binary string, err error) error {
 	return &runners.InfraError{
