@@ -104,7 +104,7 @@ func (r *Runner) options(ctx context.Context, b *runners.Bootable, s runners.Spe
 			return Options{}, err
 		}
 	}
-	o.silence, o.fence = r.silence, r.fence()
+	o.silence, o.fence, o.flow = r.silence, r.fence(), r.flow
 	switch s.Accel {
 	case "kvm", "tcg":
 		o.Accel = s.Accel

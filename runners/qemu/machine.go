@@ -264,7 +264,7 @@ func (p *pulse) quiet(heard, now time.Time, starved time.Duration) time.Duration
 
 // summarize gathers the witnesses of a machine that is over.
 func summarize(v *vm, exit runners.Exit, stream error) aftermath {
-	a := aftermath{exit: exit, end: v.end, stream: stream, complaint: v.complaint()}
+	a := aftermath{exit: exit, end: v.end, stream: stream, complaint: v.complaint(), over: v.over}
 	kernels, hosts := v.crashes()
 	a.panic, a.stall = firstFatal(kernels), firstFatal(hosts)
 	said := v.log.Tail(lastWords)

@@ -45,6 +45,7 @@ type Options struct {
 
 	fence   fence         // around its network
 	idle    bool          // it starts with the lowest priority, until it is raised
+	flow    flow          // of its console
 	silence time.Duration // until a guest is said to hang; 0: silence, by accelerator
 
 	handed descriptors // for the QEMU that this process starts; people's finds all by name

@@ -50,6 +50,8 @@ type vm struct {
 	done     chan struct{}
 	end      ending // QEMU's word on the guest's end; set before done is closed
 	killed   bool   // stop came first; set before done is closed
+	overOnce sync.Once
+	over     error // why this process ended it, of itself; set before stop
 }
 
 // startVM starts QEMU with the guest's CPUs stopped. The console goes to log. An
@@ -61,9 +63,10 @@ func startVM(ctx context.Context, o Options, from substance, dir string, log run
 		return nil, err
 	}
 	v := &vm{
-		folder: f, log: log, phases: newPhaseLog(), stalls: &stalls{log: logger}, links: links{log: logger}, kernel: o.Kernel, hold: o.fromDisk() && o.Serial && !o.Clone,
+		folder: f, log: log, phases: newPhaseLog(), stalls: &stalls{log: logger}, kernel: o.Kernel, hold: o.fromDisk() && o.Serial && !o.Clone,
 		stopped: make(chan struct{}), done: make(chan struct{}),
 	}
+	v.links = links{log: logger, floods: v.wireFloods}
 	v.quiet = cmp.Or(o.silence, silence)
 	if o.silence == 0 && o.Accel != "kvm" {
 		v.quiet *= 2
@@ -101,7 +104,7 @@ func (v *vm) start(ctx context.Context, o Options, from substance, said io.Write
 	if err := v.links.open(ctx, &o, &v.handed, user); err != nil {
 		return &runners.InfraError{Op: "attach the machine", Err: err}
 	}
-	if v.ear, err = newEar(v.console, said); err != nil {
+	if v.ear, err = newEar(v.console, said, o.flow, v.floods); err != nil {
 		return &runners.InfraError{Op: "connect to qemu", Err: err}
 	}
 	if v.proc, err = startProcess(o.Cmdline(), user.credential(o.Accel), o.fence, o.limits(v.handed.largest()), v.handed.files...); err != nil {
@@ -181,6 +184,18 @@ func notInstalled(binary string, err error) error {
 
 // stop asks for the end. Whoever needs it waits for done.
 func (v *vm) stop() { v.stopOnce.Do(func() { close(v.stopped) }) }
+
+// giveUp ends the machine for a reason, of which the first counts.
+func (v *vm) giveUp(why error) {
+	v.overOnce.Do(func() {
+		select {
+		case <-v.stopped: // somebody wanted its end before
+		default:
+			v.over = why
+		}
+	})
+	v.stop()
+}
 
 // supervise owns the end of the machine.
 func (v *vm) supervise() {
