@@ -66,6 +66,10 @@ func (r *Runner) coldBoot(ctx context.Context, system string, o Options, to subs
 	if o.Accel == "kvm" {
 		m.facts.Flags = cpuFlags()
 	}
+	if err := r.adapt(ctx, m, o); err != nil {
+		m.Close() // the first fault counts
+		return nil, err
+	}
 	return m, nil
 }
 
