@@ -113,7 +113,9 @@ func (r *Runner) options(ctx context.Context, b *runners.Bootable, s runners.Spe
 	case "kvm", "tcg":
 		o.Accel = s.Accel
 	case "auto":
-		o.Accel, _ = r.Probe(ctx)
+		if o.Accel = "tcg"; !o.Virtual {
+			o.Accel, _ = r.Probe(ctx)
+		}
 	default:
 		return Options{}, fmt.Errorf("accelerator %q: want auto, kvm or tcg", s.Accel)
 	}

@@ -162,10 +162,11 @@ type Run struct {
 
 // Machine is what an image was booted on.
 type Machine struct {
-	SMP     int    `json:"smp"`        // virtual CPUs
-	Memory  int    `json:"memory_mib"` // MiB
-	Accel   string `json:"accel"`      // as asked for: auto, kvm or tcg
-	Control string `json:"control"`    // the agent's channel: virtio or serial
+	SMP     int    `json:"smp"`             // virtual CPUs
+	Memory  int    `json:"memory_mib"`      // MiB
+	Accel   string `json:"accel"`           // as asked for: auto, kvm or tcg
+	Control string `json:"control"`         // the agent's channel: virtio or serial
+	Clock   string `json:"clock,omitempty"` // empty: the host's; virtual: runs ahead while the guest idles
 	NICs    []NIC  `json:"nics"`
 }
 
