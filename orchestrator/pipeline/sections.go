@@ -85,6 +85,9 @@ func (r *reader) checkClock(m Machine, at *yaml.Node) {
 	if m.Accel == "kvm" {
 		r.add(at, "machine %s: clock virtual with accel kvm: expected tcg or auto, for only emulated CPUs can have a time of their own", quote(m.Name))
 	}
+	if m.SMP != 1 {
+		r.add(at, "machine %s: clock virtual with %d virtual CPUs: expected smp: 1, for kernels wait for one another's CPUs without idling", quote(m.Name), m.SMP)
+	}
 	for _, n := range m.NICs {
 		if n.Link == "tap" || n.Link == "vfio" {
 			r.add(at, "machine %s: clock virtual with a NIC on link %s: expected user or wire, for peers outside live in the host's time", quote(m.Name), n.Link)

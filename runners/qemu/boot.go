@@ -57,7 +57,7 @@ func (r *Runner) coldBoot(ctx context.Context, system string, o Options, to subs
 		return nil, err
 	}
 	h := client.Hello()
-	m := newMachine(system, o.SMP, v, client)
+	m := newMachine(system, o, v, client)
 	m.facts = runners.Facts{
 		BootID: h.BootID, Kernel: h.Kernel, Accel: o.Accel, Monitor: "QEMU " + v.monitor.version(),
 		Booted: time.Now(), BootTime: took, Command: Quote(o.Cmdline()),
@@ -73,8 +73,8 @@ func (r *Runner) coldBoot(ctx context.Context, system string, o Options, to subs
 	return m, nil
 }
 
-func newMachine(system string, cpus int, v *vm, client *guest.Client) *machine {
-	m := &machine{os: system, cpus: cpus, vm: v, client: client, done: make(chan struct{})}
+func newMachine(system string, o Options, v *vm, client *guest.Client) *machine {
+	m := &machine{os: system, cpus: o.SMP, ahead: o.Virtual, vm: v, client: client, done: make(chan struct{})}
 	m.life, m.lose = context.WithCancelCause(context.Background())
 	go m.watch()
 	return m

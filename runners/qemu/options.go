@@ -172,6 +172,8 @@ func optionsFor(b runners.Bootable, s runners.Spec) (Options, error) {
 		return Options{}, fmt.Errorf("clock %q: want none or virtual", s.Clock)
 	case s.Clock == "virtual" && s.Accel == "kvm":
 		return Options{}, errors.New("clock virtual: the host's CPU keeps the host's time; want accelerator tcg or auto")
+	case s.Clock == "virtual" && s.SMP != 1:
+		return Options{}, fmt.Errorf("clock virtual with %d virtual CPUs: want 1: a CPU that waits for another one does not idle", s.SMP)
 	}
 	for i, n := range s.NICs {
 		if err := (nic{index: i, spec: n}).check(); err != nil {
