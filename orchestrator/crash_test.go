@@ -120,7 +120,7 @@ type ends struct {
 	crashes []Crash
 }
 
-func (e *ends) FinishRun(_ context.Context, r Run, crashes []Crash) error {
+func (e *ends) FinishRun(_ context.Context, r Run, crashes []Crash, _ ...Artifact) error {
 	e.run, e.crashes = r, crashes
 	return nil
 }
@@ -135,7 +135,7 @@ func TestUnreadableDebugFileFailsNoRun(t *testing.T) {
 		Symbols: func(string) (Symbols, error) { return nil, io.EOF }, Notify: func(Event) {}, Log: slog.New(slog.NewTextHandler(&log, nil)),
 	}
 	console := &keptConsole{fakeConsole{[]runners.Crash{panicked}}}
-	if err := w.finishRun(t.Context(), Run{ID: "r", Status: suites.Failed}, console, nil); err != nil {
+	if err := w.finishRun(t.Context(), Run{ID: "r", Status: suites.Failed}, console, NewKeeper(filepath.Join(t.TempDir(), "kept"), false), nil); err != nil {
 		t.Fatal(err)
 	}
 	if journal.run.Status != suites.Failed || len(journal.crashes) != 1 || journal.crashes[0].Kind != "fatal" {
