@@ -116,13 +116,15 @@ func (*keptConsole) Close() error      { return nil }
 // ends is a journal that takes a run's end.
 type ends struct {
 	Journal
-	run     Run
-	crashes []Crash
+	run       Run
+	crashes   []Crash
+	artifacts []Artifact
+	err       error
 }
 
-func (e *ends) FinishRun(_ context.Context, r Run, crashes []Crash, _ ...Artifact) error {
-	e.run, e.crashes = r, crashes
-	return nil
+func (e *ends) FinishRun(_ context.Context, r Run, crashes []Crash, artifacts ...Artifact) error {
+	e.run, e.crashes, e.artifacts = r, crashes, artifacts
+	return e.err
 }
 
 // A debug file that cannot be read is no fault of the run: it ends as it would, and

@@ -180,6 +180,13 @@ func (k *Keeper) Place(root, name, run string) ([]Artifact, error) {
 	return k.kept, onDisk(parent)
 }
 
+// Kept is how many artifacts there are to place.
+func (k *Keeper) Kept() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.kept)
+}
+
 // Close removes what was not placed.
 func (k *Keeper) Close() error { return os.RemoveAll(k.dir) }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -201,5 +202,37 @@ func TestDiskFull(t *testing.T) {
 	}
 	if notes := c.end(true); !strings.Contains(notes, "no space left") || tree(t, k.dir) != nil || k.bytes != 0 {
 		t.Errorf("%q, files %q, %d bytes", notes, tree(t, k.dir), k.bytes)
+	}
+}
+
+// TestARunsEndNamesItsArtifacts: they are in place before, and gone when another attempt
+// has taken the run over.
+func TestARunsEndNamesItsArtifacts(t *testing.T) {
+	for _, lost := range []error{nil, ErrAbandoned} {
+		journal := ends{err: lost}
+		w := Worker{Store: &journal, Builder: &fakeRig{}, Places: Places{Root: t.TempDir()}, Notify: func(Event) {}, Log: slog.New(slog.DiscardHandler)}
+		k := NewKeeper(w.Places.Scratch("r-artifacts"), false)
+		c := k.begin("tcp/loss")
+		f, err := c.open("wire.pcapng", "application/x-pcapng")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(f, "frames"); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Close(); err != nil || c.end(true) != "" {
+			t.Fatal(err)
+		}
+		if err := w.finishRun(t.Context(), Run{ID: "r", Status: suites.Failed}, &keptConsole{}, k, nil); !errors.Is(err, lost) {
+			t.Fatal(err)
+		}
+		want := Artifact{Run: "r", Case: "tcp/loss", Name: "wire.pcapng", MediaType: "application/x-pcapng", Size: 6,
+			SHA256: fmt.Sprintf("%x", sha256.Sum256([]byte("frames"))), Path: "artifacts/r/loss/wire.pcapng"}
+		if diff := cmp.Diff([]Artifact{want}, journal.artifacts); diff != "" {
+			t.Errorf("artifacts (-want +got):\n%s", diff)
+		}
+		if _, err := os.Stat(filepath.Join(w.Places.Root, want.Path)); (err == nil) != (lost == nil) {
+			t.Errorf("after %v: %v", lost, err)
+		}
 	}
 }
