@@ -16,7 +16,8 @@ const lateBeyond = time.Millisecond
 func (c *conn) late(t *wire.Trace) {
 	for i := range c.sides {
 		s, other := &c.sides[i], &c.sides[1-i]
-		limit, overtaken := usual(s.trips), overtakers(s.trips)
+		limits := map[bool]time.Duration{true: usual(s.trips, true), false: usual(s.trips, false)}
+		overtaken := overtakers(s.trips)
 		for n, trip := range s.trips {
 			p := s.pic
 			if !trip.data {
@@ -32,7 +33,7 @@ func (c *conn) late(t *wire.Trace) {
 			case e.Dropped() && e.Held == 0:
 				add(markDropped, e.At)
 			case e.Dropped():
-			case trip.took > limit || trip.at+trip.took > overtaken[n]:
+			case trip.took > limits[trip.data] || trip.at+trip.took > overtaken[n]:
 				add(markLate, trip.at+trip.took)
 			}
 			changed, began := false, trip.at+trip.took
@@ -49,12 +50,13 @@ func (c *conn) late(t *wire.Trace) {
 	}
 }
 
-// usual is from when on a frame is late: twice what nine of ten need, and a little. What
-// happens to more than that is the path's nature.
-func usual(trips []trip) time.Duration {
+// usual is from when on a frame is late: twice what nine of ten need of those with
+// data, or of those without, and a little. What happens to more than that is the path's
+// nature.
+func usual(trips []trip, data bool) time.Duration {
 	var took []time.Duration
 	for _, t := range trips {
-		if t.took >= 0 {
+		if t.took >= 0 && t.data == data {
 			took = append(took, t.took)
 		}
 	}

@@ -60,7 +60,10 @@ func (p *Picture) describe() string {
 		text += fmt.Sprintf(", %d dropped by the wire", p.Dropped)
 	}
 	if p.Findings > 0 {
-		text += fmt.Sprintf(", %d findings", p.Findings)
+		text += fmt.Sprintf(", %d finding", p.Findings)
+	}
+	if p.Findings > 1 {
+		text += "s"
 	}
 	return text + "."
 }
@@ -70,7 +73,7 @@ func (d *drawing) legend(c *canvas) {
 	entries := d.entries()
 	x, y := d.x.start, d.h-36
 	for _, e := range entries {
-		width := 34 + 6.4*float64(len([]rune(e.name)))
+		width := 42 + 6.4*float64(len([]rune(e.name)))
 		if x+width > d.w-4 && x > d.x.start {
 			x, y = d.x.start, y+20
 		}

@@ -123,7 +123,7 @@ func (d *drawing) segments(c *canvas) {
 			all = append(all, d.bar(s.at, s.from, s.to))
 		}
 	}
-	if n := d.bars(c, "new", all); n < len(all)/2 {
+	if n := d.bars(c, "new", all); len(all) > maxBars {
 		d.notes = append(d.notes, strconv.Itoa(len(all))+" segments are drawn as "+strconv.Itoa(n)+" bars")
 	}
 	c.line()

@@ -112,7 +112,7 @@ func (d *drawing) titled(c *canvas, what, class string, n int, place func(int) b
 	if len(groups) > 0 {
 		c.line()
 	}
-	if len(groups) < n/2 {
+	if n > maxTitled {
 		d.notes = append(d.notes, fmt.Sprintf("%d × %s are drawn as %d marks, which count them", n, what, len(groups)))
 	}
 }

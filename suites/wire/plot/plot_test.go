@@ -174,7 +174,7 @@ func TestWhatIsSaid(t *testing.T) {
 			"bytes 1460 to 2920 dropped by the wire by second", "by &lt;fourth&gt;&amp;&#34;x&#34;", "bytes 5840 to 7300 second copy", "ACK of byte 4380 late, 50.000 ms under way by slow",
 			">SYN<", ">FIN<", "10.77.0.2:40000 → 10.77.0.1:80", ">window<", ">SACK<"},
 		"receiving to guest": {"bytes 1460 to 2920 late, 30.000 ms under way by hold", "changed by the wire", "sent again, transmission 2: by the peer", ">RST<", "10.77.0.1:80 → 10.77.0.2:40000"},
-		"middle from guest":  {"no window: its scale is not in the trace", "1 findings", "retransmit-without-loss", "1 needless"},
+		"middle from guest":  {"no window: its scale is not in the trace", "1 finding.", "retransmit-without-loss", "1 needless"},
 		"silence from guest": {"3 segments, 0 bytes, 2 sent again (2 SYN), 3 dropped by the wire"},
 	} {
 		for _, part := range parts {
@@ -235,6 +235,7 @@ func TestBounded(t *testing.T) {
 		"all over the place": func(i int) string { return line(i, i*7919%n, "late=0."+strconv.Itoa(i%9+1)) + sacked(i, n) },
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			tr := flood(n, each)
 			began := time.Now()
 			for _, p := range Pictures(tr, nil) {

@@ -122,7 +122,8 @@ func TestReal(t *testing.T) {
 		"clean": nil,
 	} {
 		t.Run(name, func(t *testing.T) {
-			trace := transfer(t, 600<<10, 100<<10, rules...)
+			t.Parallel()
+			trace := transfer(t, 300<<10, 60<<10, rules...)
 			a := judge.Analyze(trace.Events, judge.Netstack(), judge.Expect{})
 			all := Pictures(trace, a)
 			if len(all) != 2 || all[0].Name() != "stream1-from_guest.svg" || all[1].Name() != "stream1-to_guest.svg" {

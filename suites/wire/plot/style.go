@@ -13,6 +13,6 @@ background:var(--bg);color:var(--fg);font:12px/1.2 system-ui,-apple-system,"Sego
 .hw .ack{stroke:var(--ack);stroke-width:1.4}.hw .win{stroke:var(--win);stroke-dasharray:6 3}
 .hw .sack{stroke:var(--sack);stroke-width:1.6;stroke-dasharray:2 2}
 .hw .lost{stroke:var(--lost);stroke-width:1.8}.hw .odd{stroke:var(--odd);stroke-width:1.4}.hw .late{stroke-dasharray:1 2}
-.hw .chg{stroke:var(--chg);stroke-width:1.6}.hw .find{stroke:var(--re);stroke-width:1.2;fill:var(--bg)}.hw .bang{fill:var(--re);font-weight:700}
+.hw .chg{stroke:var(--chg);stroke-width:1.6}.hw .find{stroke:var(--re);stroke-width:1.2;fill:var(--bg)}.hw .bang{fill:var(--re);stroke:none;font-weight:700}
 .hw .word{font-weight:600;font-size:11px}
 `
