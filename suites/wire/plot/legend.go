@@ -25,7 +25,7 @@ func (d *drawing) words(c *canvas) {
 		p.y = max(p.y-4, d.y.end+10)
 		for n := 0; n < len(taken); n++ { // upwards until it is free
 			if o := taken[n]; p.x-o.x < 32 && o.x-p.x < 32 && p.y-o.y < 11 && o.y-p.y < 11 && p.y > d.y.end+10 {
-				p.y, n = o.y-11, -1
+				p.y, n = o.y-12, -1
 			}
 		}
 		taken = append(taken, p)

@@ -154,3 +154,24 @@ func FuzzPicture(f *testing.F) {
 		}
 	})
 }
+
+// TestCrowdedWords: words that would hide each other move apart, and there is an end.
+func TestCrowdedWords(t *testing.T) {
+	var b strings.Builder
+	b.WriteString(opened)
+	for i := range 100 {
+		b.WriteString("0.1 < R. 1:1 win 0\n0.1" + strings.Repeat("0", i%3) + "1 > FS. 1:3 ack 1\n")
+	}
+	svgs := 0
+	for _, p := range Pictures(play(b.String()), nil) {
+		svg := draw(t, p, Options{})
+		shape(t, svg)
+		if n := strings.Count(svg, `class="word"`); n > maxLabels {
+			t.Errorf("%d words", n)
+		}
+		svgs++
+	}
+	if svgs == 0 {
+		t.Error("no picture")
+	}
+}
