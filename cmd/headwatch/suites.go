@@ -14,7 +14,7 @@ import (
 func allSuites() []suites.Suite { return suitesWith(kyua.Options{}) }
 
 func suitesWith(k kyua.Options) []suites.Suite {
-	return []suites.Suite{smoke.Suite(), kyua.Suite(k)}
+	return []suites.Suite{smoke.Suite(), kyua.Suite(k), {Name: "trial", Summary: "x", Cases: []suites.Case{trial(true), trial(false)}}}
 }
 
 // suitesOf are the suites as a pipelines file wants them.
