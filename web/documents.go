@@ -135,7 +135,12 @@ func (s *site) run(ctx context.Context, id string) (api.Run, orchestrator.Run, e
 	if err != nil {
 		return api.Run{}, r, err
 	}
+	artifacts, err := s.read.RunArtifacts(ctx, r.ID)
+	if err != nil {
+		return api.Run{}, r, err
+	}
 	d := RunDocument(r, results, crashes)
+	attach(&d, artifacts)
 	d.Reproduce += s.opt.Flags
 	return d, r, nil
 }

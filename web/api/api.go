@@ -192,6 +192,17 @@ type Result struct {
 	DurationS float64            `json:"duration_s"`
 	Metrics   map[string]float64 `json:"metrics"`
 	Output    string             `json:"output,omitempty"` // what it printed
+	Artifacts []Artifact         `json:"artifacts,omitempty"`
+}
+
+// Artifact is a file that a case kept for people to look at.
+type Artifact struct {
+	Name      string `json:"name"`
+	MediaType string `json:"media_type"`
+	SizeBytes int64  `json:"size_bytes"`
+	SHA256    string `json:"sha256"`
+	URL       string `json:"url,omitempty"`  // below the server's base URL
+	Path      string `json:"path,omitempty"` // of the file, for a run by hand
 }
 
 // Crash is a crash found on a run's console.
