@@ -11,6 +11,7 @@ package suites
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"math/rand/v2"
 	"net"
 	"time"
@@ -90,6 +91,10 @@ type T struct {
 	// name comes twice. After an error the case ends with it. Nil where only whole
 	// cases can be recorded.
 	Report func(r Result) error
+	// Keep opens a file that stays beside the result, such as a capture; its owner
+	// closes it. name is one path element, mediaType as in RFC 6838. Nil where nothing
+	// can be kept.
+	Keep func(name, mediaType string) (io.WriteCloser, error)
 
 	began   time.Time     // when Begin was called
 	starved time.Duration // what the guest had starved until then
