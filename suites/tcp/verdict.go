@@ -1,0 +1,193 @@
+package tcp
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/headwatch/headwatch/suites"
+	"github.com/headwatch/headwatch/suites/kernel"
+	"github.com/headwatch/headwatch/suites/wire"
+	"github.com/headwatch/headwatch/suites/wire/judge"
+)
+
+// Evidence is what is known when a bed has been taken away.
+type Evidence struct {
+	*judge.Analysis
+	Trace   *wire.Trace
+	Profile judge.Profile
+	// Kernel is what its TCP counted meanwhile, by the judge's names and by its own;
+	// empty where it does not tell.
+	Kernel map[judge.Counter]int64
+	Own    kernel.Counters
+	// counted is when the counters were read for the second time.
+	counted time.Duration
+}
+
+// Stream is the stream of a connection, nil when nothing of it was on the wire.
+func (e *Evidence) Stream(c *Conn) *judge.Stream {
+	for _, s := range e.Streams {
+		if s.Flow == c.Flow {
+			return s
+		}
+	}
+	return nil
+}
+
+// end takes the bed away and says what came of the case: of its traffic, which ended
+// with err, of what the judge found on the wire, of the kernel's counters, and of the
+// case's own look at the evidence. t is kept when it is not well.
+func (b *Bed) end(err error) error {
+	e := &Evidence{Profile: b.Profile}
+	err = b.because(err)
+	if err == nil && b.before != nil {
+		e.counted = b.Cable.Now()
+		var after kernel.Counters
+		if after, err = counted(b.ctx, b.T.Guest); err == nil {
+			e.Kernel, e.Own = neutral(b.T.Guest.OS(), b.before, after), after.Diff(b.before)
+		}
+		err = b.because(err)
+	}
+	var damaged error
+	e.Trace, damaged = b.close()
+	e.Analysis = judge.Analyze(e.Trace.Events, b.Profile, b.expect())
+	if damaged != nil {
+		err = fmt.Errorf("the wire is damaged: %w", damaged)
+	} else {
+		err = conclude(err, e, b.plan.Uncounted)
+		if err == nil && b.plan.Look != nil {
+			err = b.plan.Look(b, e)
+		}
+	}
+	err = excuse(err, b.T.Load())
+	if err != nil || len(b.T.Guest.Crashes()) > 0 {
+		err = b.keep(e, err)
+	}
+	return within(b.Name, err)
+}
+
+// expect is what the judge may know of the traffic.
+func (b *Bed) expect() judge.Expect {
+	contents := map[wire.Flow]io.ReaderAt{}
+	for _, c := range b.conns {
+		contents[c.Flow] = c.Up
+	}
+	x := judge.Expect{Until: b.Cable.Now(), Sent: func(f wire.Flow) io.ReaderAt { return contents[f] }}
+	if b.plan.Expect != nil {
+		b.plan.Expect(&x)
+	}
+	return x
+}
+
+// timeless are findings that no lack of CPU can cause. What the guest knew when it did
+// something, and how long it took, is another matter.
+var timeless = []judge.Code{
+	judge.WrongContent, judge.ContentChanged, judge.MSSExceeded, judge.BadChecksum, judge.Malformed,
+	judge.AckAhead, judge.FalseSACK, judge.InitialWindow, judge.BadRST, judge.BadEcho, judge.TSMissing,
+}
+
+// conclude weighs what the traffic's end, the wire and the counters say. It does
+// nothing.
+func conclude(err error, e *Evidence, uncounted []judge.Counter) error {
+	found := finding(e)
+	if status, reason := suites.Classify(err); err != nil && found != nil {
+		_, first := suites.Classify(found)
+		switch {
+		case status == suites.Failed:
+			return suffix(err, fmt.Sprintf("%s; on the wire: %s", reason, first))
+		case isPeers(err):
+			return suffix(found, fmt.Sprintf("%s; %s", first, reason))
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if found != nil {
+		return found
+	}
+	return e.mismatch(uncounted)
+}
+
+// finding is the judge's findings as one failure, those first that no host can cause;
+// nil: there are none.
+func finding(e *Evidence) error {
+	if len(e.Findings) == 0 {
+		return nil
+	}
+	at := max(0, slices.IndexFunc(e.Findings, func(f judge.Finding) bool { return slices.Contains(timeless, f.Code) }))
+	f := &e.Findings[at]
+	text := f.String()
+	if n := len(e.Findings) - 1 + e.Omitted; n > 0 {
+		text += fmt.Sprintf(", and %d more findings", n)
+	}
+	if f.Code == judge.TooMuch {
+		return fmt.Errorf("%s", text)
+	}
+	if slices.Contains(timeless, f.Code) {
+		return suites.Failf("%s", text)
+	}
+	return latef("%s", text)
+}
+
+// suffix is a failure like err with another text.
+func suffix(err error, text string) error {
+	if _, ok := err.(*timely); ok {
+		return latef("%s", text)
+	}
+	return suites.Failf("%s", text)
+}
+
+// mismatch compares the kernel's counters with the wire.
+func (e *Evidence) mismatch(uncounted []judge.Counter) error {
+	if len(e.Kernel) == 0 || e.Trace.Left > 0 || e.resentAfter(e.counted) {
+		return nil
+	}
+	compared := map[judge.Counter]int64{}
+	for c, n := range e.Kernel {
+		if !slices.Contains(uncounted, c) {
+			compared[c] = n
+		}
+	}
+	if found := e.CheckCounters(compared); len(found) > 0 {
+		return suites.Failf("%s", found[0].Text)
+	}
+	return nil
+}
+
+// resentAfter says whether something was sent again since t: nobody knows whether
+// counters that were read from then on include it.
+func (e *Evidence) resentAfter(t time.Duration) bool {
+	for _, s := range e.Streams {
+		for i := range s.Sent {
+			if s.Sent[i].At >= t && s.Sent[i].Again > 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// each runs a case on every NIC with a wire, one after the other, with a bed of its
+// own for each.
+func each(ctx context.Context, t *suites.T, f Family, r *row) error {
+	found := false
+	for n := range t.Guest.MACs() {
+		if t.Guest.Wire(n) == nil {
+			continue
+		}
+		found = true
+		b, err := lay(ctx, t, n, f, r.plan(f, t))
+		if err != nil {
+			return err
+		}
+		if err := b.end(b.plan.Run(b.ctx, b)); err != nil {
+			return err
+		}
+	}
+	if !found {
+		return suites.Skipf("needs a NIC on a wire, the machine has none")
+	}
+	return nil
+}
