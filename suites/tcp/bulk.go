@@ -12,13 +12,15 @@ import (
 
 // The path of P01. The window keeps what is outstanding below what the path and its
 // queue hold, so that nothing is lost and congestion control plays no part once slow
-// start is over.
+// start is over. What is in the queue, 0.19 s of the link, is for how long the guest
+// may be held up before that shows.
 const (
 	bulkBytes  = 4 << 20
 	bulkRate   = 10_000_000 // bit/s
 	bulkRTT    = 20 * time.Millisecond
-	bulkWindow = 65535
-	bulkQueue  = 128 << 10
+	bulkScale  = 2
+	bulkWindow = 65535 << bulkScale
+	bulkQueue  = 384 << 10
 	bulkOff    = 10 // percent from the model
 )
 
@@ -35,7 +37,7 @@ func bulk() row {
 }
 
 func sendBulk(ctx context.Context, b *Bed) error {
-	c, err := b.DialScript(ctx, Active, peer.ConnOptions{Window: bulkWindow, Scale: -1}, nil)
+	c, err := b.DialScript(ctx, Active, peer.ConnOptions{Window: 65535, Scale: bulkScale}, map[string]string{"sndbuf": "524288"})
 	if err != nil {
 		return err
 	}

@@ -94,3 +94,32 @@ next:
 	}
 	return out
 }
+
+// tcpStates counts connections by state.
+func tcpStates(ctx context.Context, g suites.Guest) (kernel.Counters, error) {
+	if g.OS() == "freebsd" {
+		raw, err := kernel.Sysctl(ctx, g, "net.inet.tcp.states")
+		if err != nil {
+			return nil, err
+		}
+		return kernel.DecodeTCPStates(raw)
+	}
+	states := kernel.Counters{}
+	for _, path := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+		raw, err := kernel.File(ctx, g, path)
+		if errors.Is(err, kernel.ErrAbsent) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		c, err := kernel.CountTCPStates(raw)
+		if err != nil {
+			return nil, err
+		}
+		for name, n := range c {
+			states[name] += n
+		}
+	}
+	return states, nil
+}

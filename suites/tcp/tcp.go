@@ -27,7 +27,10 @@ func Suite() suites.Suite {
 
 // rows are the cases, those of a layer together.
 func rows() []row {
-	return []row{exchange(), dropOne("r01_sack", true), dropOne("r01_plain", false), bulk()}
+	return []row{
+		exchange(), dropOne("r01_sack", true), dropOne("r01_plain", false), leak("l01", suites.Smoke, smokeRounds, V4), bulk(),
+		leak("l01_long", suites.Functional, longRounds),
+	}
 }
 
 // row is a case for each family.

@@ -56,6 +56,9 @@ func (b *Bed) end(err error) error {
 	if damaged != nil {
 		err = fmt.Errorf("the wire is damaged: %w", damaged)
 	} else {
+		if b.plan.Lenient {
+			e.Findings = slices.DeleteFunc(e.Findings, func(f judge.Finding) bool { return rank(f) > 0 })
+		}
 		err = conclude(err, e, b.plan.Uncounted)
 		if err == nil && b.plan.Look != nil {
 			err = b.plan.Look(b, e)
@@ -85,7 +88,7 @@ func (b *Bed) expect() judge.Expect {
 // something, and how long it took, is another matter.
 var timeless = []judge.Code{
 	judge.WrongContent, judge.ContentChanged, judge.MSSExceeded, judge.BadChecksum, judge.Malformed,
-	judge.AckAhead, judge.FalseSACK, judge.InitialWindow, judge.BadRST, judge.BadEcho, judge.TSMissing,
+	judge.AckAhead, judge.FalseSACK, judge.InitialWindow, judge.BadRST, judge.BadEcho, judge.TSMissing, judge.TooMuch,
 }
 
 // conclude weighs what the traffic's end, the wire and the counters say. It does
@@ -116,19 +119,34 @@ func finding(e *Evidence) error {
 	if len(e.Findings) == 0 {
 		return nil
 	}
-	at := max(0, slices.IndexFunc(e.Findings, func(f judge.Finding) bool { return slices.Contains(timeless, f.Code) }))
-	f := &e.Findings[at]
+	found := slices.Clone(e.Findings)
+	slices.SortStableFunc(found, func(f, g judge.Finding) int { return rank(f) - rank(g) })
+	f := &found[0]
 	text := f.String()
-	if n := len(e.Findings) - 1 + e.Omitted; n > 0 {
-		text += fmt.Sprintf(", and %d more findings", n)
+	for i := range found[1:min(len(found), maxTold)] {
+		text += "; " + found[i+1].String()
+	}
+	if n := max(0, len(found)-maxTold) + e.Omitted; n > 0 {
+		text += fmt.Sprintf("; and %d more findings", n)
 	}
 	if f.Code == judge.TooMuch {
 		return fmt.Errorf("%s", text)
 	}
-	if slices.Contains(timeless, f.Code) {
+	if rank(*f) == 0 {
 		return suites.Failf("%s", text)
 	}
 	return latef("%s", text)
+}
+
+// maxTold is how many findings a reason tells.
+const maxTold = 3
+
+// rank is 0 for findings that no lack of CPU can cause.
+func rank(f judge.Finding) int {
+	if slices.Contains(timeless, f.Code) {
+		return 0
+	}
+	return 1
 }
 
 // suffix is a failure like err with another text.
