@@ -52,7 +52,7 @@ func (b *Bed) Dial(ctx context.Context, role Role, options map[string]string) (*
 	if role == Passive {
 		return c, b.accept(ctx, c, options, func(ctx context.Context, to netip.AddrPort) (err error) {
 			if c.Stack, err = b.Stack.Dial(ctx, to); err != nil {
-				return &peerError{err}
+				return peers(ctx, "the peer connects", err)
 			}
 			local, err := netip.ParseAddrPort(c.Stack.LocalAddr().String())
 			c.Flow.Peer = local
@@ -68,7 +68,7 @@ func (b *Bed) Dial(ctx context.Context, role Role, options map[string]string) (*
 	accept := func(ctx context.Context) (err error) {
 		defer context.AfterFunc(ctx, func() { l.Close() })()
 		if c.Stack, err = l.Accept(); err != nil {
-			return &peerError{err}
+			return peers(ctx, "the peer accepts", err)
 		}
 		return nil
 	}
@@ -82,7 +82,7 @@ func (b *Bed) DialScript(ctx context.Context, role Role, o peer.ConnOptions, opt
 	if role == Passive {
 		return c, b.accept(ctx, c, options, func(ctx context.Context, to netip.AddrPort) (err error) {
 			if c.Script, err = b.Script.Dial(ctx, port, to, o); err != nil {
-				return &peerError{err}
+				return peers(ctx, "the peer connects", err)
 			}
 			c.Flow.Peer = c.Script.Local
 			return nil
@@ -90,7 +90,7 @@ func (b *Bed) DialScript(ctx context.Context, role Role, o peer.ConnOptions, opt
 	}
 	accept := func(ctx context.Context) (err error) {
 		if c.Script, err = b.Script.Accept(ctx, port, o); err != nil {
-			return &peerError{err}
+			return peers(ctx, "the peer accepts", err)
 		}
 		return nil
 	}

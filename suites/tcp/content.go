@@ -61,7 +61,7 @@ func (c Content) Check(r io.Reader) error {
 			break
 		}
 		if err != nil {
-			return &peerError{fmt.Errorf("after %d of %d bytes from the guest: %w", at, c.Size, err)}
+			return &peerError{fmt.Errorf("after %d of %d bytes: %w", at, c.Size, err)}
 		}
 	}
 	a, b := came.Sum(nil), want.Sum(nil)

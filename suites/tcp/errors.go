@@ -13,8 +13,17 @@ import (
 // of the guest; with a finding on the wire it does.
 type peerError struct{ err error }
 
-func (e *peerError) Error() string { return "peer: " + e.err.Error() }
+func (e *peerError) Error() string { return e.err.Error() }
 func (e *peerError) Unwrap() error { return e.err }
+
+// peers gives the error of the host's end of a connection; that it was told to stop is
+// none.
+func peers(ctx context.Context, what string, err error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("%s: %w", what, context.Cause(ctx))
+	}
+	return &peerError{fmt.Errorf("%s: %w", what, err)}
+}
 
 func isPeers(err error) bool {
 	_, ok := errors.AsType[*peerError](err)

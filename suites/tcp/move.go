@@ -70,7 +70,11 @@ func (c *Conn) Exchange(ctx context.Context, up, down int64) error {
 		func(ctx context.Context) error { return c.peerSends(ctx) },
 		func(ctx context.Context) error {
 			defer context.AfterFunc(ctx, func() { c.Stack.SetReadDeadline(time.Unix(1, 0)) })()
-			return whole.Check(c.Stack)
+			err := whole.Check(c.Stack)
+			if isPeers(err) {
+				return peers(ctx, "the peer receives", err)
+			}
+			return err
 		})
 }
 
@@ -79,10 +83,10 @@ func (c *Conn) peerSends(ctx context.Context) error {
 	defer context.AfterFunc(ctx, func() { c.Stack.SetWriteDeadline(time.Unix(1, 0)) })()
 	n, err := io.Copy(c.Stack, io.NewSectionReader(c.Down, 0, c.Down.Size))
 	if err != nil {
-		return &peerError{fmt.Errorf("after %d of %d bytes to the guest: %w", n, c.Down.Size, err)}
+		return peers(ctx, fmt.Sprintf("after %d of %d bytes to the guest", n, c.Down.Size), err)
 	}
 	if err := c.Stack.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
-		return &peerError{fmt.Errorf("half-closing: %w", err)}
+		return peers(ctx, "the peer half-closes", err)
 	}
 	return nil
 }
@@ -130,7 +134,7 @@ func (c *Conn) Arrived(ctx context.Context) error {
 		if context.Cause(ctx) == errStalled {
 			return latef("%d of %d bytes came in %v", state.RcvNext.From(state.IRS+1), up.Size, stall)
 		}
-		return &peerError{err}
+		return peers(ctx, "the peer receives", err)
 	}
 	switch {
 	case state.RST:

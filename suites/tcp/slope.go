@@ -29,9 +29,10 @@ func (l Leak) String() string {
 func least(n int) float64 { return max(16, 0.05*float64(n)) }
 
 // Leaks finds what grows with the rounds. The samples are of n rounds and then of 2n
-// more, evenly apart. A leak grows by least(n) more in the 2n than in the n, and its
-// slope over all samples, by the median of all pairs (Theil 1950, Sen 1968), is that
-// of such a growth: a table that doubles once or a pool that fills has none.
+// more, evenly apart. A leak grows by least(n) more in the 2n than in the n; its slope
+// over all samples, by the median of all pairs (Theil 1950, Sen 1968), is that of such
+// a growth; and so is half of it in most of the steps. A pool that fills stops, and a
+// table that doubles grows in one step.
 func Leaks(samples []Sample, n int) []Leak {
 	if len(samples) < 4 {
 		return nil
@@ -52,7 +53,8 @@ func Leaks(samples []Sample, n int) []Leak {
 		afterN := samples[middle].InUse[name] - first.InUse[name]
 		after2N := last.InUse[name] - samples[middle].InUse[name]
 		slope := theilSen(samples, name)
-		if float64(after2N-afterN) >= least(n) && slope >= least(n)/float64(n) {
+		rate := least(n) / float64(n)
+		if float64(after2N-afterN) >= least(n) && slope >= rate && medianStep(samples, name) >= rate/2 {
 			leaks = append(leaks, Leak{name, last.InUse[name] - first.InUse[name], slope})
 		}
 	}
@@ -70,15 +72,31 @@ func theilSen(samples []Sample, name string) float64 {
 			}
 		}
 	}
-	if len(slopes) == 0 {
+	return median(slopes)
+}
+
+// medianStep is the median slope from one sample to the next.
+func medianStep(samples []Sample, name string) float64 {
+	var slopes []float64
+	for i, b := range samples[1:] {
+		if a := samples[i]; b.Rounds > a.Rounds {
+			slopes = append(slopes, float64(b.InUse[name]-a.InUse[name])/float64(b.Rounds-a.Rounds))
+		}
+	}
+	return median(slopes)
+}
+
+// median sorts x; it is 0 for none.
+func median(x []float64) float64 {
+	if len(x) == 0 {
 		return 0
 	}
-	slices.Sort(slopes)
-	mid := len(slopes) / 2
-	if len(slopes)%2 == 1 {
-		return slopes[mid]
+	slices.Sort(x)
+	mid := len(x) / 2
+	if len(x)%2 == 1 {
+		return x[mid]
 	}
-	return (slopes[mid-1] + slopes[mid]) / 2
+	return (x[mid-1] + x[mid]) / 2
 }
 
 // cached says whether a name is of what a kernel keeps ready for later: it is in use
