@@ -66,15 +66,18 @@ type Plan struct {
 	Lenient bool
 	// Uncounted are counters that are not compared with the wire.
 	Uncounted []judge.Counter
+	// Tries is how often the case is done at most, on the same bed, while what went wrong
+	// may be a moment's of the host: a kernel does it each time. 0: once.
+	Tries int
 	// Run makes the traffic. It has ended when the last byte has.
 	Run func(ctx context.Context, b *Bed) error
-	// Look judges the evidence, once the bed has found nothing wrong with it. Nil: that
-	// is all.
+	// Look judges the evidence of what Run did, once the bed has found nothing wrong with
+	// it. Nil: that is all.
 	Look func(b *Bed, e *Evidence) error
 }
 
 // Bed is a NIC of the guest under a case: a cable with peers behind it, addresses and
-// neighbours on both sides, pinned settings. It has one owner, who ends it with end.
+// neighbours on both sides, pinned settings. It has one owner, who ends it with close.
 type Bed struct {
 	T       *suites.T
 	Family  Family
@@ -95,7 +98,8 @@ type Bed struct {
 
 	mu    sync.Mutex
 	port  uint16
-	conns []*Conn
+	conns []*Conn // of all tries
+	first int     // of conns in this one
 }
 
 // Guest is who the guest is on this cable.
@@ -103,6 +107,17 @@ func (b *Bed) Guest() peer.Address { return peer.Of(b.NIC.Number(), peer.GuestHo
 
 // Measure notes a number that the case measured; name ends in its unit.
 func (b *Bed) Measure(name string, value float64) { b.T.Metrics[b.prefix+name] = value }
+
+// Conns are the connections of this try, in the order in which they were opened.
+func (b *Bed) Conns() []*Conn {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.conns[b.first:]
+}
+
+// Streams is how many connections were opened before this try: what rules have to add
+// to their numbers of streams.
+func (b *Bed) Streams() int { return b.first }
 
 // lay makes a bed on NIC n. The error of a kernel that refuses is its failure.
 func lay(ctx context.Context, t *suites.T, n int, f Family, plan Plan) (b *Bed, err error) {

@@ -31,7 +31,7 @@ func bulk() row {
 		name: "p01", layer: suites.Smoke, timed: true, timeout: 45 * time.Second,
 		summary: "4 MiB through 10 Mbit/s and 20 ms: as long as the model says, 10 % more or less",
 		plan: func(Family, *suites.T) Plan {
-			return Plan{Script: &peer.ScriptOptions{}, Rules: wire.Path(bulkRate, wire.Duration(bulkRTT), bulkQueue), Run: sendBulk, Look: judgeBulk}
+			return Plan{Script: &peer.ScriptOptions{}, Tries: 3, Rules: wire.Path(bulkRate, wire.Duration(bulkRTT), bulkQueue), Run: sendBulk, Look: judgeBulk}
 		},
 	}
 }
@@ -54,7 +54,7 @@ func judgeBulk(b *Bed, e *Evidence) error {
 	if err := noneAgain(e); err != nil {
 		return err
 	}
-	took, err := completion(e, b.conns[0])
+	took, err := completion(e, b.Conns()[0])
 	if err != nil {
 		return err
 	}

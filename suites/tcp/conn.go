@@ -159,7 +159,7 @@ func (c *Conn) opened(what string, s guest.Socket, remote netip.AddrPort) error 
 	case s.Errno != "":
 		return suites.Failf("%s: %s after %.3f s", what, s.Errno, s.Duration)
 	case s.TimedOut:
-		return latef("%s: nothing came of it in %.1f s", what, s.Duration)
+		return stallf("%s: nothing came of it in %.1f s", what, s.Duration)
 	}
 	local, err := netip.ParseAddrPort(s.Local)
 	if err != nil || s.ID == 0 {

@@ -45,7 +45,7 @@ func dropOne(name string, sack bool) row {
 		summary: "20 segments, one is lost, " + how + " say so: sent again once, within 20 ms of the third duplicate",
 		plan: func(_ Family, t *suites.T) Plan {
 			d := dropping{losses: losses(t.Rand.IntN), sack: sack}
-			p := Plan{Script: &peer.ScriptOptions{}, Rules: d.rules(), Run: d.run, Look: d.look,
+			p := Plan{Script: &peer.ScriptOptions{}, Tries: 3, Run: d.run, Look: d.look,
 				// Behind a lost first segment limited transmit and recovery may go beyond it
 				// before anything is acknowledged (RFC 3042, RFC 6675).
 				Expect: func(x *judge.Expect) { x.Off = append(x.Off, judge.InitialWindow) }}
@@ -57,20 +57,25 @@ func dropOne(name string, sack bool) row {
 	}
 }
 
-// dropping is one execution of R01.
+// dropping is what an execution of R01 loses.
 type dropping struct {
 	losses []loss
 	sack   bool
 }
 
-func (d *dropping) rules() (rules []wire.Rule) {
+// rules lose the segments of streams that come after so many others.
+func (d *dropping) rules(before int) (rules []wire.Rule) {
 	for i, l := range d.losses {
-		rules = append(rules, wire.DropMask(fmt.Sprintf("segment %d of stream %d", l.segment, i+1), i+1, wire.FromGuest, 1<<(l.segment-1)))
+		n := before + i + 1
+		rules = append(rules, wire.DropMask(fmt.Sprintf("segment %d of stream %d", l.segment, n), n, wire.FromGuest, 1<<(l.segment-1)))
 	}
 	return append(rules, wire.Rule{Name: "path", Do: wire.Action{Delay: &wire.Delay{Fixed: wire.Duration(dropRTT / 2)}}})
 }
 
 func (d *dropping) run(ctx context.Context, b *Bed) error {
+	if err := b.Cable.SetRules(d.rules(b.Streams())); err != nil {
+		return err
+	}
 	for i, l := range d.losses {
 		if err := sendAll(ctx, b, l.role, peer.ConnOptions{NoSACK: !d.sack}); err != nil {
 			return within(fmt.Sprintf("connection %d, %s", i+1, l.role), err)
@@ -82,7 +87,7 @@ func (d *dropping) run(ctx context.Context, b *Bed) error {
 func (d *dropping) look(b *Bed, e *Evidence) error {
 	worst := time.Duration(0)
 	for i, l := range d.losses {
-		late, err := judgeLoss(e.Stream(b.conns[i]), l)
+		late, err := judgeLoss(e.Stream(b.Conns()[i]), l)
 		if err != nil {
 			return within(fmt.Sprintf("connection %d, %s, segment %d lost", i+1, l.role, l.segment), err)
 		}

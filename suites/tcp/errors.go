@@ -30,14 +30,33 @@ func isPeers(err error) bool {
 	return ok
 }
 
-// timely is a failure that a guest without CPUs has, too.
-type timely struct{ err error }
+// timely is an error that a guest or a host without CPUs has, too.
+type timely struct {
+	err   error
+	again bool // it is worth another try
+}
 
 func (e *timely) Error() string { return e.err.Error() }
 func (e *timely) Unwrap() error { return e.err }
 
-// latef is suites.Failf for what a host that starves its guest can cause.
-func latef(format string, args ...any) error { return &timely{suites.Failf(format, args...)} }
+// latef is suites.Failf for what a host that is busy for a moment can cause; stallf for
+// what takes so long that only one that starves its guest can.
+func latef(format string, args ...any) error {
+	return &timely{suites.Failf(format, args...), true}
+}
+
+func stallf(format string, args ...any) error {
+	return &timely{suites.Failf(format, args...), false}
+}
+
+// slowf is what the host did and the guest could not help: nobody's failure.
+func slowf(format string, args ...any) error { return &timely{fmt.Errorf(format, args...), true} }
+
+// worthAnotherTry says whether err may not come again on the same kernel.
+func worthAnotherTry(err error) bool {
+	t, ok := errors.AsType[*timely](err)
+	return ok && t.again
+}
 
 // excuse takes back a failure that is about time when the host was overloaded.
 func excuse(err error, load suites.Load) error {
@@ -56,8 +75,8 @@ func within(where string, err error) error {
 	switch status, reason := suites.Classify(err); status {
 	case suites.Failed:
 		failed := suites.Failf("%s: %s", where, reason)
-		if _, ok := errors.AsType[*timely](err); ok {
-			return &timely{failed}
+		if t, ok := errors.AsType[*timely](err); ok {
+			return &timely{failed, t.again}
 		}
 		return failed
 	case suites.Skipped:

@@ -6,16 +6,17 @@ import (
 	"io"
 	"strings"
 
+	"github.com/headwatch/headwatch/suites/wire"
 	"github.com/headwatch/headwatch/suites/wire/capture"
 )
 
 // keep saves what may explain err beside the result: the capture of the NIC, in which
 // each frame has the rules that hit it for a comment.
-func (b *Bed) keep(e *Evidence, err error) error {
+func (b *Bed) keep(trace *wire.Trace, err error) error {
 	if b.T.Keep == nil {
 		return err
 	}
-	return errors.Join(err, b.save("pcapng", "application/x-pcapng", func(w io.Writer) error { return capture.Write(w, e.Trace) }))
+	return errors.Join(err, b.save("pcapng", "application/x-pcapng", func(w io.Writer) error { return capture.Write(w, trace) }))
 }
 
 // save writes one file.

@@ -147,7 +147,7 @@ func (c *churn) rounds(ctx context.Context, b *Bed, s *server, count int) error 
 		case len(r.Errnos) > 0:
 			return suites.Failf("of %d connections some ended with an error: %v", part, r.Errnos)
 		case r.Stalled > 0:
-			return latef("on %d of %d connections nothing moved for %v", r.Stalled, part, stall)
+			return stallf("on %d of %d connections nothing moved for %v", r.Stalled, part, stall)
 		case r.Done != part:
 			return fmt.Errorf("the agent made %d of %d rounds", r.Done, part)
 		}

@@ -50,7 +50,7 @@ func moved(what string, m guest.Moved, want int64) error {
 	case m.Errno != "":
 		return suites.Failf("%s: %s after %d of %d bytes", what, m.Errno, m.Bytes, want)
 	case m.Stalled:
-		return latef("%s: nothing moved for %v after %d of %d bytes", what, stall, m.Bytes, want)
+		return stallf("%s: nothing moved for %v after %d of %d bytes", what, stall, m.Bytes, want)
 	case m.Bytes != want:
 		return suites.Failf("%s: %d bytes, want %d", what, m.Bytes, want)
 	}
@@ -132,7 +132,7 @@ func (c *Conn) Arrived(ctx context.Context) error {
 			continue
 		}
 		if context.Cause(ctx) == errStalled {
-			return latef("%d of %d bytes came in %v", state.RcvNext.From(state.IRS+1), up.Size, stall)
+			return stallf("%d of %d bytes came in %v", state.RcvNext.From(state.IRS+1), up.Size, stall)
 		}
 		return peers(ctx, "the peer receives", err)
 	}

@@ -167,6 +167,8 @@ func TestExcuse(t *testing.T) {
 		{latef("late"), quiet, suites.Failed},
 		{latef("late"), busy, suites.Broken},
 		{within("NIC 0", latef("late")), busy, suites.Broken},
+		{within("NIC 0", stallf("stalls")), busy, suites.Broken},
+		{slowf("host"), quiet, suites.Broken},
 		{suites.Failf("wrong bytes"), busy, suites.Failed},
 		{within("NIC 0", suites.Failf("wrong bytes")), busy, suites.Failed},
 		{suites.Skipf("no"), busy, suites.Skipped},

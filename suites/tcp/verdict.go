@@ -13,7 +13,7 @@ import (
 	"github.com/headwatch/headwatch/suites/wire/judge"
 )
 
-// Evidence is what is known when a bed has been taken away.
+// Evidence is what is known when a case has been done.
 type Evidence struct {
 	*judge.Analysis
 	Trace   *wire.Trace
@@ -36,43 +36,72 @@ func (e *Evidence) Stream(c *Conn) *judge.Stream {
 	return nil
 }
 
-// end takes the bed away and says what came of the case: of its traffic, which ended
-// with err, of what the judge found on the wire, of the kernel's counters, and of the
-// case's own look at the evidence. t is kept when it is not well.
-func (b *Bed) end(err error) error {
-	e := &Evidence{Profile: b.Profile}
-	err = b.because(err)
+// try does the case once and says what came of it: of its traffic, of what the judge
+// found on the wire, of the kernel's counters, and of the case's own look.
+func (b *Bed) try() error {
+	began := b.Cable.Now()
+	b.first = len(b.conns)
+	if b.first == 0 {
+		began = 0
+	}
+	err := b.because(b.plan.Run(b.ctx, b))
+	e := &Evidence{Profile: b.Profile, counted: b.Cable.Now()}
 	if err == nil && b.before != nil {
-		e.counted = b.Cable.Now()
 		var after kernel.Counters
 		if after, err = counted(b.ctx, b.T.Guest); err == nil {
 			e.Kernel, e.Own = neutral(b.T.Guest.OS(), b.before, after), after.Diff(b.before)
+			b.before = after
 		}
 		err = b.because(err)
 	}
-	var damaged error
-	e.Trace, damaged = b.close()
+	e.Trace = since(b.Cable.Trace(), began)
 	e.Analysis = judge.Analyze(e.Trace.Events, b.Profile, b.expect())
+	if b.plan.Lenient {
+		e.Findings = slices.DeleteFunc(e.Findings, func(f judge.Finding) bool { return rank(f) > 0 })
+	}
+	if err = conclude(err, e, b.plan.Uncounted); err == nil && b.plan.Look != nil {
+		err = b.plan.Look(b, e)
+	}
+	return err
+}
+
+// since is the part of a trace that came from at on.
+func since(t *wire.Trace, at time.Duration) *wire.Trace {
+	i := slices.IndexFunc(t.Events, func(e wire.Event) bool { return e.At >= at })
+	part := *t
+	if i < 0 {
+		i = len(t.Events)
+	}
+	part.Events = part.Events[i:]
+	return &part
+}
+
+// do does the case, again when that may tell another story, and takes the bed away. The
+// capture is kept when it did not pass.
+func (b *Bed) do() error {
+	err := b.try()
+	late := 0
+	for late = 1; late < b.plan.Tries && worthAnotherTry(err); late++ {
+		err = b.try()
+	}
+	if b.plan.Tries > 1 {
+		b.Measure("late_tries", float64(late-1))
+	}
+	trace, damaged := b.close()
 	if damaged != nil {
 		err = fmt.Errorf("the wire is damaged: %w", damaged)
-	} else {
-		if b.plan.Lenient {
-			e.Findings = slices.DeleteFunc(e.Findings, func(f judge.Finding) bool { return rank(f) > 0 })
-		}
-		err = conclude(err, e, b.plan.Uncounted)
-		if err == nil && b.plan.Look != nil {
-			err = b.plan.Look(b, e)
-		}
 	}
 	err = excuse(err, b.T.Load())
 	if err != nil || len(b.T.Guest.Crashes()) > 0 {
-		err = b.keep(e, err)
+		err = b.keep(trace, err)
 	}
 	return within(b.Name, err)
 }
 
 // expect is what the judge may know of the traffic.
 func (b *Bed) expect() judge.Expect {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	contents := map[wire.Flow]io.ReaderAt{}
 	for _, c := range b.conns {
 		contents[c.Flow] = c.Up
@@ -151,8 +180,8 @@ func rank(f judge.Finding) int {
 
 // suffix is a failure like err with another text.
 func suffix(err error, text string) error {
-	if _, ok := err.(*timely); ok {
-		return latef("%s", text)
+	if t, ok := err.(*timely); ok {
+		return &timely{suites.Failf("%s", text), t.again}
 	}
 	return suites.Failf("%s", text)
 }
@@ -200,7 +229,7 @@ func each(ctx context.Context, t *suites.T, f Family, r *row) error {
 		if err != nil {
 			return err
 		}
-		if err := b.end(b.plan.Run(b.ctx, b)); err != nil {
+		if err := b.do(); err != nil {
 			return err
 		}
 	}
