@@ -10,6 +10,8 @@ import (
 )
 
 // kernelNames say which counters of a kernel are the judge's; several are added.
+// FreeBSD's tcps_rcvdupack is not among them: it counts ACKs for which nothing is
+// outstanding, too, such as those of connections that end.
 func kernelNames(os string) map[judge.Counter][]string {
 	switch os {
 	case "freebsd": // struct tcpstat, netinet/tcp_var.h
@@ -19,7 +21,6 @@ func kernelNames(os string) map[judge.Counter][]string {
 			judge.Timeouts:        {"tcps_rexmttimeo"},
 			judge.FastRetransmits: {"tcps_sack_recovery_episode"},
 			judge.SACKSegments:    {"tcps_sack_rexmits"},
-			judge.DupAcksHeard:    {"tcps_rcvdupack"},
 			judge.Probes:          {"tcps_sndprobe"},
 			judge.BadSums:         {"tcps_rcvbadsum"},
 		}

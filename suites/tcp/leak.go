@@ -87,7 +87,7 @@ func (c *churn) churn(ctx context.Context, b *Bed, s *server) error {
 		return nil
 	}
 	var told []string
-	for _, l := range leaks[:min(len(leaks), 5)] {
+	for _, l := range leaks[:min(len(leaks), 8)] {
 		told = append(told, l.String())
 	}
 	return suites.Failf("leak in %d rounds: %s", c.samples[len(c.samples)-1].Rounds-c.samples[0].Rounds, strings.Join(told, "; "))

@@ -104,9 +104,11 @@ func median(x []float64) float64 {
 func cached(name string) bool {
 	_, name, _ = strings.Cut(name, " ")
 	switch {
-	case strings.HasSuffix(name, "_Bucket"), strings.HasPrefix(name, "UMA_"), strings.HasPrefix(name, "UMA"): // vm/uma_core.c: caches of CPUs, and the zones' own tables
+	case strings.HasSuffix(name, "_Bucket"), strings.HasPrefix(name, "UMA"): // vm/uma_core.c: caches of CPUs, and the zones' own tables
 		return true
-	case name == "net.inet.tcp.hostcache.count": // a pool with a limit
+	case strings.HasPrefix(name, "vm_pgcache"): // vm/vm_page.c: free pages
+		return true
+	case name == "net.inet.tcp.hostcache.count": // tcp_hostcache.c: a pool with a limit
 		return true
 	}
 	return false
