@@ -16,7 +16,6 @@ import (
 	"github.com/headwatch/headwatch/suites/tcp/guest"
 	"github.com/headwatch/headwatch/suites/wire"
 	"github.com/headwatch/headwatch/suites/wire/judge"
-	"github.com/headwatch/headwatch/suites/wire/peer"
 )
 
 const (
@@ -38,7 +37,7 @@ func leak(name string, layer suites.Layer, n int, families ...Family) row {
 		plan: func(Family, *suites.T) Plan {
 			c := churn{n: n, content: Content{Size: leakBytes}}
 			return Plan{
-				Stack: &peer.StackOptions{}, Lenient: true, Run: c.run,
+				Stack: patient(), Lenient: true, Run: c.run,
 				Settings: map[string][]Setting{"freebsd": {{Name: "net.inet.tcp.msl", Value: "100", Why: "TIME_WAIT ends in 0.2 s"}}},
 				// Each round has the same content in both directions.
 				Expect: func(x *judge.Expect) {

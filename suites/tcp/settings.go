@@ -48,6 +48,7 @@ func freeBSDSettings() []Setting {
 		{Name: "net.inet.tcp.ecn.enable", Value: "0", Why: "tcp_input.c; other options in SYNs"},
 		{Name: "net.inet.tcp.rexmit_min", Value: "30", Why: "tcp_timer.c, TCPTV_MIN; the judge's profile has it"},
 		{Name: "net.inet.tcp.rexmit_slop", Value: "200", Why: "tcp_timer.c, TCPTV_CPU_VAR; the same"},
+		{Name: "net.inet.tcp.tso", Value: "0", Optional: true, Why: "tcp_output.c; QEMU before 8.0 makes IP fragments of it for e1000e and vmxnet3"},
 		{Name: "net.inet.tcp.path_mtu_discovery", Value: "1", Why: "tcp_output.c"},
 		{Name: "net.inet.tcp.always_keepalive", Value: "0", Why: "tcp_timer.c; nothing is sent that no case asks for"},
 	}
