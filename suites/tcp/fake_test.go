@@ -66,7 +66,7 @@ func newStackGuest(t *testing.T) *stackGuest {
 		t.Fatal(err)
 	}
 	nic := inside.NIC(0)
-	stack, err := peer.NewStack(nic, peer.StackOptions{Address: peer.Of(0, peer.GuestHost)})
+	stack, err := peer.NewStack(nic, peer.StackOptions{Address: peer.Of(0, peer.GuestHost), MinRTO: 3 * wire.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
