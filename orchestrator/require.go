@@ -15,6 +15,7 @@ type offer struct {
 	Accel string // "kvm" or "tcg"
 	SMP   int
 	Links []string // of its NICs
+	Lines []string // serial lines besides the console
 	// Virtual says that its time runs ahead of the host's while it idles.
 	Virtual bool
 	Flags   []string // of the host's CPU, which runs the guest's instructions
@@ -27,6 +28,7 @@ type offer struct {
 //	pcid      address space identifiers of the CPU: the host's own; emulation has none
 //	wire      a NIC whose cable is in our hands
 //	real-nic  a NIC of the host's, passed through
+//	line:L    a serial line besides the console, uart or virtio
 //	virtual-time  a clock that runs ahead while the guest idles
 //
 // A machine with such a clock runs only the cases that ask for one: others take its
@@ -54,6 +56,12 @@ func (o offer) lacks(need string) string {
 			return fmt.Sprintf("needs %q, which nobody knows", need)
 		case o.SMP < want:
 			return fmt.Sprintf("needs %d virtual CPUs, the machine has %d", want, o.SMP)
+		}
+		return ""
+	}
+	if line, ok := strings.CutPrefix(need, "line:"); ok {
+		if !slices.Contains(o.Lines, line) {
+			return fmt.Sprintf("needs a serial line %s besides the console, the machine has none", line)
 		}
 		return ""
 	}
@@ -89,7 +97,7 @@ func (o offer) lacks(need string) string {
 
 // offered is what a booted machine has.
 func offered(m pipeline.Machine, f runners.Facts) offer {
-	return offer{Accel: f.Accel, SMP: m.SMP, Links: links(m), Flags: f.Flags, Virtual: m.Clock == "virtual"}
+	return offer{Accel: f.Accel, SMP: m.SMP, Links: links(m), Lines: m.Lines, Flags: f.Flags, Virtual: m.Clock == "virtual"}
 }
 
 // links lists the links of a machine's NICs.

@@ -44,6 +44,7 @@ type vm struct {
 	state    int // QEMU's descriptor of the state that a clone takes
 	console  net.Conn
 	ear      *ear
+	lines    []*line        // the console first
 	reading  sync.WaitGroup // until the console has said its last
 	stopOnce sync.Once
 	stopped  chan struct{}
@@ -104,7 +105,12 @@ func (v *vm) start(ctx context.Context, o Options, from substance, said io.Write
 	if err := v.links.open(ctx, &o, &v.handed, user); err != nil {
 		return &runners.InfraError{Op: "attach the machine", Err: err}
 	}
-	if v.ear, err = newEar(v.console, said, o.flow, v.floods); err != nil {
+	console := &line{name: consoleID, conn: v.console}
+	if v.ear, err = newEar(v.console, io.MultiWriter(said, &console.tape), o.flow, v.floods); err != nil {
+		return &runners.InfraError{Op: "connect to qemu", Err: err}
+	}
+	console.ear, v.lines = v.ear, []*line{console}
+	if err = v.openLines(&o); err != nil {
 		return &runners.InfraError{Op: "connect to qemu", Err: err}
 	}
 	if v.proc, err = startProcess(o.Cmdline(), user.credential(o.Accel), o.fence, o.limits(v.handed.largest()), v.handed.files...); err != nil {
@@ -264,6 +270,9 @@ func (v *vm) discard() {
 	}
 	if v.monitor != nil {
 		v.monitor.close()
+	}
+	for _, l := range v.lines {
+		l.free()
 	}
 	v.reading.Wait()
 	if v.console != nil {
