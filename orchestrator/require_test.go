@@ -25,6 +25,8 @@ func TestUnmet(t *testing.T) {
 		{tcg, "real-nic", "needs a NIC of the host's"},
 		{tcg, "smp>=x", `needs "smp>=x", which nobody knows`},
 		{tcg, "moonlight", `needs "moonlight", which nobody knows`},
+		{tcg, "line:uart", "needs a serial line uart"},
+		{offer{Accel: "tcg", Lines: []string{"virtio", "uart"}}, "line:uart line:virtio", ""},
 		{tcg, "virtual-time", "needs a virtual clock"},
 		{offer{Accel: "tcg", Virtual: true}, "virtual-time", ""},
 		{offer{Accel: "tcg", Virtual: true}, "", "the machine's clock is virtual"},

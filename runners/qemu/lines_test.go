@@ -135,13 +135,13 @@ func testHold(t *testing.T, m runners.Machine, line, device string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const size = 640 << 10 // more than a socket and QEMU hold
+	const size = 384 << 10 // more than a socket and QEMU hold
 	done := make(chan error, 1)
 	go func() { done <- write(t, m, device, "held up\n", size/8) }()
 	select {
 	case err := <-done:
 		t.Fatalf("%d bytes went through a line that nobody drains: %v", size, err)
-	case <-time.After(2 * time.Second):
+	case <-time.After(time.Second):
 	}
 	release()
 	if err := <-done; err != nil {
