@@ -79,6 +79,20 @@ var operations = map[string]guest.Operation{
 		return nil, ctx.Err()
 	},
 	"test/hang": hang,
+	// Sleeps so many nanoseconds and answers how many its clock counted meanwhile.
+	"test/sleep": func(ctx context.Context, args json.RawMessage) (any, error) {
+		var d time.Duration
+		if err := json.Unmarshal(args, &d); err != nil {
+			return nil, err
+		}
+		began := time.Now()
+		select {
+		case <-time.After(d):
+			return time.Since(began), nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	},
 	"test/random": func(context.Context, json.RawMessage) (any, error) {
 		b := make([]byte, 32)
 		_, err := unix.Getrandom(b, 0)
