@@ -8,6 +8,8 @@ import "github.com/headwatch/headwatch/runners"
 const (
 	HangMark = "headwatch: hang: "
 	HangEnd  = "headwatch: end of hang"
+	// HangTitle begins the title of such a report.
+	HangTitle = "hang: "
 )
 
 func hangPatterns() []pattern {

@@ -61,6 +61,27 @@ func (p Phase) Title() string {
 	return "invalid phase"
 }
 
+var phasePlaces = map[Phase]string{
+	NoOutput:     "before any output",
+	Unrecognized: "before the kernel's banner",
+	Firmware:     "in the firmware",
+	Loader:       "in the boot loader",
+	Kernel:       "in the kernel, before init",
+	MountRoot:    "while mounting root",
+	Init:         "in userland, before the agent",
+	Login:        "in userland, after its login prompt",
+	Prompt:       "at mountroot>",
+	Debugger:     "at db>",
+}
+
+// Where says in which phase something happened, after a verb.
+func (p Phase) Where() string {
+	if w, ok := phasePlaces[p]; ok {
+		return w
+	}
+	return "in an invalid phase"
+}
+
 // Phases follows a boot through its phases. The zero value is ready. It is not
 // safe for concurrent use.
 type Phases struct {

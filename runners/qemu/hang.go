@@ -49,8 +49,9 @@ func (v *voice) heard() (bytes int64, last time.Time) {
 // investigate finds out why a guest has stopped answering, before it is killed. It
 // writes a report on the console, of which the recognizer makes a crash: what the
 // kernel and its debugger say to a non-maskable interrupt, or else where its CPUs are.
-// what says how the hang showed. ctx ends it early.
-func (v *vm) investigate(ctx context.Context, what string) {
+// what says how the hang showed, title first, and how how it can be asked. ctx ends it
+// early.
+func (v *vm) investigate(ctx context.Context, what string, how asking) {
 	ctx, cancel := context.WithTimeout(ctx, hearTime)
 	defer cancel()
 	v.ear.catchUp()
@@ -60,11 +61,7 @@ func (v *vm) investigate(ctx context.Context, what string) {
 		alive = "the console is not"
 	}
 	v.remark(fmt.Sprintf("%s%s; %s", console.HangMark, what, alive))
-	if err := v.monitor.run(ctx, "inject-nmi"); err != nil {
-		v.remark("no interrupt: " + err.Error())
-	}
-	if !v.listenOn(ctx, before) {
-		v.remark("no word to a non-maskable interrupt; registers:")
+	if !v.ask(ctx, how, before) {
 		for _, line := range v.registers(ctx) {
 			v.remark(line)
 		}
@@ -72,14 +69,61 @@ func (v *vm) investigate(ctx context.Context, what string) {
 	v.remark(console.HangEnd)
 }
 
+// asking is how a guest that hangs can be asked. The zero value is invalid.
+type asking int
+
+const (
+	byRegisters asking = 1 + iota // there is no kernel yet
+	byInterrupt                   // a non-maskable one
+	byDebugger                    // it is at its prompt
+)
+
+// ask has the guest say why it hangs; false: it said nothing.
+func (v *vm) ask(ctx context.Context, how asking, before int64) bool {
+	switch how {
+	case byInterrupt:
+		if err := v.monitor.run(ctx, "inject-nmi"); err != nil {
+			v.remark("no interrupt: " + err.Error())
+		}
+		if v.listenOn(ctx, before) {
+			return true
+		}
+		v.remark("no word to a non-maskable interrupt; registers:")
+	case byDebugger:
+		v.command(ctx)
+		if v.listenOn(ctx, before) {
+			return true
+		}
+		v.remark("no word from the debugger; registers:")
+	}
+	return false
+}
+
+// debugger has commands of ddb(4): without pauses, what a maintainer asks first.
+const debugger = "set $lines = 0\rbt\rshow pcpu\rshow alllocks\rps\ralltrace\r"
+
+// command types to the debugger.
+func (v *vm) command(ctx context.Context) {
+	stop := context.AfterFunc(ctx, func() { v.console.SetWriteDeadline(past) })
+	defer stop()
+	if _, err := v.console.Write([]byte(debugger)); err != nil {
+		v.remark("nothing could be typed: " + err.Error())
+	}
+}
+
 // listenOn waits until the kernel has spoken and is silent again, or has ended. It
 // returns false when there was nothing to hear.
 func (v *vm) listenOn(ctx context.Context, before int64) bool {
 	asked := time.Now()
+	typed := v.phases.last() == console.Debugger
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		v.ear.catchUp()
+		if !typed && v.phases.last() == console.Debugger {
+			typed = true // the interrupt led there, and no script of the agent's took over
+			v.command(ctx)
+		}
 		said, last := v.voice.heard()
 		since := last
 		if said == before {
@@ -105,9 +149,10 @@ func (v *vm) remark(line string) {
 	_, _ = v.voice.to.Write([]byte("\n" + line + "\n"))
 }
 
-// registers samples where each CPU is.
+// registers samples where each CPU is, and says for each where it was most often.
 func (v *vm) registers(ctx context.Context) []string {
 	var out []string
+	var seen []map[string]int // by CPU
 	pause := time.NewTicker(samplePause)
 	defer pause.Stop()
 	for range samples {
@@ -115,14 +160,39 @@ func (v *vm) registers(ctx context.Context) []string {
 		if err != nil {
 			return append(out, "registers: "+err.Error())
 		}
-		out = append(out, whereabouts(text))
+		cpus := whereabouts(text)
+		if cpus == nil {
+			return append(out, "registers: QEMU names no CPU")
+		}
+		out = append(out, strings.Join(cpus, "; "))
+		for i, at := range cpus {
+			if i == len(seen) {
+				seen = append(seen, map[string]int{})
+			}
+			seen[i][at]++
+		}
 		select {
 		case <-pause.C:
 		case <-ctx.Done():
 			return out
 		}
 	}
+	for _, places := range seen {
+		out = append(out, mostly(places))
+	}
 	return out
+}
+
+// mostly is where a CPU was most often, and how often.
+func mostly(places map[string]int) string {
+	sum, at := 0, ""
+	for place, n := range places {
+		sum += n
+		if m := places[at]; n > m || n == m && place < at {
+			at = place
+		}
+	}
+	return fmt.Sprintf("%s (%d of %d)", at, places[at], sum)
 }
 
 var (
@@ -132,11 +202,10 @@ var (
 	cpuHalted  = regexp.MustCompile(`\bHLT=1`)
 )
 
-// whereabouts makes one line of QEMU's "info registers -a": for each CPU its program
-// counter, whether it takes interrupts, and whether it waits for one.
-func whereabouts(text string) string {
+// whereabouts tells of QEMU's "info registers -a" for each CPU its program counter,
+// whether it takes interrupts, and whether it waits for one.
+func whereabouts(text string) (cpus []string) {
 	heads := cpuHead.FindAllStringSubmatchIndex(text, -1)
-	var cpus []string
 	for i, h := range heads {
 		end := len(text)
 		if i+1 < len(heads) {
@@ -159,8 +228,5 @@ func whereabouts(text string) string {
 		}
 		cpus = append(cpus, s)
 	}
-	if cpus == nil {
-		return "registers: QEMU names no CPU"
-	}
-	return strings.Join(cpus, "; ")
+	return cpus
 }

@@ -28,7 +28,7 @@ func TestProbeFirmwareEnds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := runProbe(t.Context(), binary, "tcg"); err != nil {
+	if _, err := runProbe(t.Context(), binary, "tcg", probeLoops); err != nil {
 		t.Error(err)
 	}
 }

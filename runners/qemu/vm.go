@@ -262,6 +262,9 @@ func (v *vm) unplug() {
 	}
 }
 
+// run lets the guest run from power-on.
+func (v *vm) run(ctx context.Context) error { return v.monitor.run(ctx, "cont") }
+
 // discard ends and closes whatever there is, but for the agent's connection and
 // the wires.
 func (v *vm) discard() {
