@@ -248,6 +248,12 @@ func (m *machine) hangs(quiet time.Duration) {
 		}
 		cancel()
 	}()
+	if err := m.vm.monitor.alive(asking); err != nil {
+		m.lose(&runners.InfraError{Op: "run qemu", Err: fmt.Errorf("it answers neither for its guest nor for itself: %w", err)})
+		m.vm.stop()
+		<-m.vm.done
+		return
+	}
 	m.vm.investigate(asking, "no heartbeat; the agent has been silent for "+quiet.Round(time.Second).String(), byInterrupt)
 	title := "no heartbeat"
 	for _, c := range m.vm.log.Crashes() {

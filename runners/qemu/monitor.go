@@ -130,6 +130,16 @@ func (m *monitor) run(ctx context.Context, command string) error {
 	return m.do(ctx, command, nil, nil)
 }
 
+// aliveTime is how long a QEMU that works may take for an answer, on a busy host.
+const aliveTime = 10 * time.Second
+
+// alive says why QEMU itself does not answer.
+func (m *monitor) alive(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, aliveTime)
+	defer cancel()
+	return m.run(ctx, "query-status")
+}
+
 // do executes a command without an answer that matters, and hands over a file with
 // it, if there is one.
 func (m *monitor) do(ctx context.Context, command string, args any, file *os.File) error {
