@@ -159,7 +159,7 @@ func changes(m Metric) []Change {
 	}
 	splits := confirm(values, s.stepsOnly(s.splits()))
 	found := s.place(splits)
-	for i := tooShort(found, len(values)); i >= 0; i = tooShort(found, len(values)) {
+	for i := unsure(values, found); i >= 0; i = unsure(values, found) {
 		splits = confirm(values, slices.Delete(splits, i, i+1))
 		found = s.place(splits)
 	}
@@ -169,7 +169,6 @@ func changes(m Metric) []Change {
 	}
 	var out []Change
 	for _, c := range found {
-		c.P = splitP(values, c.lo, c.Index, c.hi)
 		c.Before, c.After = medianOf(m.Values[c.lo:c.Index]), medianOf(m.Values[c.Index:c.hi])
 		if c.Before == c.After || math.Abs(c.After-c.Before) < least*math.Abs(c.Before) {
 			continue
@@ -183,12 +182,14 @@ func changes(m Metric) []Change {
 	return out
 }
 
-// tooShort finds a split whose exact place leaves less than a level's points on a
-// side: a few outliers that the search had rounded up to a level. It is -1 when
-// there is none.
-func tooShort(found []placed, n int) int {
-	for i, c := range found {
-		if c.Index-c.lo < leastStretch || i == len(found)-1 && n-c.Index < leastStretch {
+// unsure finds a split whose exact place leaves less than a level's points on a
+// side, as when the search had rounded a few outliers up to a level, or sides that the
+// rank test cannot tell apart. It is -1 when there is none; it sets all p-values then.
+func unsure(values []float64, found []placed) int {
+	for i := range found {
+		c := &found[i]
+		c.P = splitP(values, c.lo, c.Index, c.hi)
+		if c.P > splitAlpha || c.Index-c.lo < leastStretch || c.hi-c.Index < leastStretch {
 			return i
 		}
 	}
