@@ -60,12 +60,14 @@ func (l locator) weigh(weight []float64, from, lo, hi int, before, after float64
 		return -math.Log((1-stray)*math.Exp(-e*e/2) + stray/strayScale*math.Exp(-e*e/2/strayScale/strayScale) + 1e-300)
 	}
 	sum, best := 0.0, math.Inf(1) // cost of a step here, less that of one at from
+	first := cost(from, after, before)
 	for i := range weight {
 		if i > 0 {
 			t := from + i - 1 // is before the step now, and was its first point
-			sum += cost(t, before, before) - cost(t, after, before)
-			if from+i < hi {
-				sum += cost(from+i, after, before) - cost(from+i, after, after)
+			sum += cost(t, before, before) - first
+			if t++; t < hi {
+				first = cost(t, after, before)
+				sum += first - cost(t, after, after)
 			}
 		}
 		weight[i] = sum

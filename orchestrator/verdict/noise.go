@@ -14,12 +14,45 @@ func median(v []float64) float64 {
 	if len(v) == 0 {
 		return 0
 	}
-	slices.Sort(v)
 	h := len(v) / 2
+	selectNth(v, h)
 	if len(v)%2 == 1 {
 		return v[h]
 	}
-	return v[h-1]/2 + v[h]/2
+	return slices.Max(v[:h])/2 + v[h]/2
+}
+
+// selectNth puts the value at n that sorting would put there, with none that is
+// greater before it (Hoare's FIND, 1961). Values are finite.
+func selectNth(v []float64, n int) {
+	for lo, hi := 0, len(v)-1; hi > lo; {
+		if hi-lo < 16 {
+			slices.Sort(v[lo : hi+1])
+			return
+		}
+		pivot := max(min(v[lo], v[hi]), min(max(v[lo], v[hi]), v[(lo+hi)/2])) // the middle one of three
+		i, j := lo, hi
+		for i <= j {
+			for v[i] < pivot {
+				i++
+			}
+			for v[j] > pivot {
+				j--
+			}
+			if i <= j {
+				v[i], v[j] = v[j], v[i]
+				i, j = i+1, j-1
+			}
+		}
+		switch {
+		case n <= j:
+			hi = j
+		case n >= i:
+			lo = i
+		default:
+			return
+		}
+	}
 }
 
 // runningMedian gives the median of the width values around each, fewer at the

@@ -77,3 +77,14 @@ func TestRunningMedian(t *testing.T) {
 		}
 	})
 }
+
+func TestMedian(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(1, 200).Draw(t, "n")
+		v := rapid.SliceOfN(rapid.OneOf(rapid.Float64Range(-5, 5), rapid.Just(1.)), n, n).Draw(t, "values")
+		sorted := slices.Sorted(slices.Values(v))
+		if got, want := medianOf(v), sorted[(n-1)/2]/2+sorted[n/2]/2; got != want {
+			t.Fatalf("median of %v is %v, want %v", v, got, want)
+		}
+	})
+}
