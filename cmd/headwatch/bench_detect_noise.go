@@ -56,7 +56,7 @@ func bimodal(r *rand.Rand, n int) []float64 {
 }
 
 const (
-	residualWidth = 31 // points of the running median that residuals are from
+	residualWidth = 7  // points of the running median that residuals are from: levels that last longer are no noise
 	residualBlock = 10 // neighbours that are drawn together, with what they remember
 )
 
@@ -66,7 +66,7 @@ const (
 func residuals(series []namedSeries) (noise, error) {
 	var pools [][]float64
 	for _, s := range series {
-		if len(s.Values) < 2*residualWidth {
+		if len(s.Values) < 62 {
 			continue
 		}
 		var pool []float64
@@ -86,7 +86,7 @@ func residuals(series []namedSeries) (noise, error) {
 		pools = append(pools, pool)
 	}
 	if len(pools) == 0 {
-		return nil, fmt.Errorf("no series of %d or more values that vary", 2*residualWidth)
+		return nil, fmt.Errorf("no series of %d or more values that vary", 62)
 	}
 	return func(r *rand.Rand, n int) []float64 {
 		pool := pools[r.IntN(len(pools))]

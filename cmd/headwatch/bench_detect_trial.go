@@ -13,12 +13,13 @@ import (
 const (
 	trialPoints  = 200
 	quietSeries  = 2000 // of each class of noise, without a change
-	stepTrials   = 2000 // of each class and size
+	stepTrials   = 5000 // of each class and size
 	delayTrials  = 300
-	stepNear     = 3  // points by which a change that was told may be off
-	longestDelay = 30 // points after which a change counts as missed
-	manyMetrics  = 500
-	manyRounds   = 20
+	stepNear     = 3   // points by which a change that was told may be off
+	longestDelay = 30  // points after which a change counts as missed
+	familySize   = 500 // metrics that are looked at together,
+	familyRounds = 20
+	familyAge    = 8 // and points that one more has of its new level
 	speedSeries  = 200
 	speedPoints  = 5000
 )
@@ -55,17 +56,17 @@ func (t trial) stepAt(size float64, at int) []float64 {
 // recall is the share of steps that are told at the right place, and wrong how many
 // changes are told elsewhere, for each step.
 func (t trial) recall(size float64) (share, wrong float64) {
-	hits, misses := 0, 0
+	hits, elsewhere := 0, 0
 	for range stepTrials {
 		v, at := t.step(size)
 		changes := found(v)
+		elsewhere += len(changes)
 		if slices.ContainsFunc(changes, near(at)) {
 			hits++
-			misses--
+			elsewhere--
 		}
-		misses += len(changes)
 	}
-	return float64(hits) / stepTrials, float64(misses) / stepTrials
+	return float64(hits) / stepTrials, float64(elsewhere) / stepTrials
 }
 
 func near(at int) func(verdict.Change) bool {
@@ -89,25 +90,30 @@ func (t trial) delays(size float64) []int {
 	return out
 }
 
-// manyUnchanged looks at hundreds of metrics together of which none changed, classes of
-// noise in turn, and lists how many alarms there were each time.
-func manyUnchanged(ctx context.Context, classes []noise, r *rand.Rand) ([]int, error) {
-	var out []int
-	for range manyRounds {
+// manyMetrics looks at hundreds of metrics together of which none changed, classes of
+// noise in turn, and lists how many alarms there were each time; and then at as many
+// with one that did change, and counts how often that was told.
+func manyMetrics(ctx context.Context, classes []noise, r *rand.Rand) (alarms []int, heard int, err error) {
+	for round := range familyRounds {
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
-		metrics := make([]verdict.Metric, manyMetrics)
+		metrics := make([]verdict.Metric, familySize+1)
 		for i := range metrics {
 			metrics[i] = verdict.Metric{Quantity: verdict.Plain, Values: classes[i%len(classes)](r, trialPoints)}
 		}
-		alarms := 0
-		for _, c := range verdict.Changes(metrics) {
-			alarms += len(c)
+		told := 0
+		for _, c := range verdict.Changes(metrics[:familySize]) {
+			told += len(c)
 		}
-		out = append(out, alarms)
+		alarms = append(alarms, told)
+		const at = trialPoints - familyAge
+		metrics[familySize].Values = trial{classes[round%len(classes)], r}.stepAt(3, at)
+		if slices.ContainsFunc(verdict.Changes(metrics)[familySize], near(at)) {
+			heard++
+		}
 	}
-	return out, nil
+	return alarms, heard, nil
 }
 
 // aNight is the CPU time that a night's look at long series takes, with a step in

@@ -10,12 +10,13 @@ import (
 // simulations of `headwatch bench detect`; docs/detect.md tells what each one buys.
 const (
 	leastStretch  = 3   // points that a level must last to be one
-	splitPenalty  = 3.0 // for each split, in variances of the noise times ln n
+	splitPenalty  = 3.0 // for each split, in variances of the noise times ln n,
+	familyPenalty = 2.0 // and times ln of the number of metrics: a split by chance is so much rarer that all of them have as few as one
 	clip          = 3.0 // standard deviations from the running median at which values are winsorized
 	narrowWindow  = 7   // points of that running median,
 	wideWindow    = 31  // and of the one whose residual tells the noise
 	mostInflation = 20  // of the penalty, for noise that remembers
-	sidePoints    = 24  // on either side of a split that the rank test looks at
+	sidePoints    = 32  // on either side of a split that the rank test looks at
 	splitAlpha    = .01 // p-value above which a split is not told, however few metrics there are
 	falseShare    = .05 // of what is told over all metrics, at most, that may be false
 )
@@ -132,7 +133,7 @@ func Changes(metrics []Metric) [][]Change {
 		if m.Check() != nil {
 			continue
 		}
-		out[i] = changes(m)
+		out[i] = changes(m, len(metrics))
 		for _, c := range out[i] {
 			p = append(p, c.P)
 		}
@@ -144,8 +145,8 @@ func Changes(metrics []Metric) [][]Change {
 	return out
 }
 
-// changes finds the change points of one metric.
-func changes(m Metric) []Change {
+// changes finds the change points of one metric, of so many.
+func changes(m Metric, family int) []Change {
 	values := m.Values
 	if m.Quantity == Tally { // a count's variance grows with it; its root's does not
 		values = make([]float64, len(values))
@@ -157,10 +158,11 @@ func changes(m Metric) []Change {
 	if s.sigma == 0 {
 		return nil // all are equal
 	}
-	splits := confirm(values, s.stepsOnly(s.splits()))
+	t := sideTests{values, map[[3]int]float64{}}
+	splits := t.confirm(s.stepsOnly(s.splits(family)))
 	found := s.place(splits)
-	for i := unsure(values, found); i >= 0; i = unsure(values, found) {
-		splits = confirm(values, slices.Delete(splits, i, i+1))
+	for i := t.unsure(found); i >= 0; i = t.unsure(found) {
+		splits = t.confirm(slices.Delete(splits, i, i+1))
 		found = s.place(splits)
 	}
 	least := m.Least
@@ -185,10 +187,10 @@ func changes(m Metric) []Change {
 // unsure finds a split whose exact place leaves less than a level's points on a
 // side, as when the search had rounded a few outliers up to a level, or sides that the
 // rank test cannot tell apart. It is -1 when there is none; it sets all p-values then.
-func unsure(values []float64, found []placed) int {
+func (t sideTests) unsure(found []placed) int {
 	for i := range found {
 		c := &found[i]
-		c.P = splitP(values, c.lo, c.Index, c.hi)
+		c.P = t.p(c.lo, c.Index, c.hi)
 		if c.P > splitAlpha || c.Index-c.lo < leastStretch || c.hi-c.Index < leastStretch {
 			return i
 		}
@@ -200,12 +202,12 @@ func medianOf(v []float64) float64 { return median(slices.Clone(v)) }
 
 // confirm drops splits whose sides may be of one distribution, the least certain
 // first: what it stood between is one level then, and its neighbours are asked again.
-func confirm(values []float64, splits []int) []int {
+func (t sideTests) confirm(splits []int) []int {
 	splits = slices.Clone(splits)
 	p := make([]float64, len(splits))
 	ask := func(i int) {
-		lo, hi := around(splits, i, len(values))
-		p[i] = splitP(values, lo, splits[i], hi)
+		lo, hi := around(splits, i, len(t.values))
+		p[i] = t.p(lo, splits[i], hi)
 	}
 	for i := range splits {
 		ask(i)
@@ -242,7 +244,19 @@ func around(splits []int, i, n int) (lo, hi int) {
 	return lo, hi
 }
 
-// splitP is the p-value of the points nearest to a split.
-func splitP(v []float64, lo, at, hi int) float64 {
-	return mannWhitney(v[max(lo, at-sidePoints):at], v[at:min(hi, at+sidePoints)])
+// sideTests are rank tests of a series, each of which is done once.
+type sideTests struct {
+	values []float64
+	done   map[[3]int]float64
+}
+
+// p is the p-value of the points nearest to a split at, in a stretch from lo to hi.
+func (t sideTests) p(lo, at, hi int) float64 {
+	key := [3]int{max(lo, at-sidePoints), at, min(hi, at+sidePoints)}
+	p, ok := t.done[key]
+	if !ok {
+		p = mannWhitney(t.values[key[0]:at], t.values[at:key[2]])
+		t.done[key] = p
+	}
+	return p
 }

@@ -143,7 +143,7 @@ func TestChangesAreOfNoUnit(t *testing.T) {
 		for i := range v {
 			w[i] = scale * (v[i] + shift)
 		}
-		a, b := changes(Metric{Quantity: Plain, Values: v}), changes(Metric{Quantity: Plain, Values: w})
+		a, b := changes(Metric{Quantity: Plain, Values: v}, 1), changes(Metric{Quantity: Plain, Values: w}, 1)
 		if len(a) != len(b) {
 			t.Fatalf("%d changes, scaled %d", len(a), len(b))
 		}

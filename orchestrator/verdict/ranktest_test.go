@@ -61,6 +61,23 @@ func TestMannWhitneyIsExact(t *testing.T) {
 	})
 }
 
+// Both ways to count give the same, at the sizes that are used.
+func TestCountsOfRanksAgree(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(1, 2*sidePoints).Draw(t, "n")
+		k := rapid.IntRange(1, (n+1)/2).Draw(t, "k")
+		room := rapid.IntRange(0, k*(n-k)/2).Draw(t, "room")
+		ranks := make([]int, n)
+		for i := range ranks {
+			ranks[i] = i + 1
+		}
+		got, want := fewerThanUntied(n, k, room), fewerThan(ranks, k, room+k*(k+1)/2)
+		if math.Abs(got-want) > 1e-9*want {
+			t.Fatalf("%d of %d within %d: %v ways, want %v", k, n, room, got, want)
+		}
+	})
+}
+
 func TestBenjaminiHochberg(t *testing.T) {
 	// The example of the paper's section 3.3: 15 tests, 4 rejected at .05.
 	p := []float64{.0001, .0004, .0019, .0095, .0201, .0278, .0298, .0344, .0459, .3240, .4262, .5719, .6528, .7590, 1}

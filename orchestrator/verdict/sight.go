@@ -45,8 +45,8 @@ func look(values []float64) sight {
 // splits divides the series into levels. Noise that remembers wanders, and each
 // wandering looks like a level: the memory that is left within the levels raises the penalty by
 // what it adds to the variance of a mean, until the levels explain the series.
-func (s sight) splits() []int {
-	penalty := splitPenalty * math.Log(float64(len(s.soft)))
+func (s sight) splits(family int) []int {
+	penalty := splitPenalty*math.Log(float64(len(s.soft))) + familyPenalty*math.Log(float64(family))
 	splits := partition(s.soft, penalty, leastStretch)
 	for inflation := 1.0; len(splits) > 0; {
 		r := memory(s.soft, splits)
