@@ -1,16 +1,28 @@
 package verdict
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // Boot is what one cold boot and its clones said of a case. Clones share what the
 // boot decided, so ten clones of one boot are less evidence than ten boots. Infra errors
 // have no place in it: they never count.
 type Boot struct{ Passed, Failed int }
 
-// History is how a case behaved on builds that were judged good: boots in which it
-// passed throughout, and boots in which it failed. What it fails there is not the
+// History is how a case behaved on builds that were judged good, in boots: one in
+// which half of the clones failed is half a failed one. What fails there is not the
 // commit's doing, and is expected of the next commit too.
-type History struct{ Passed, Failed int }
+type History struct{ Passed, Failed float64 }
+
+// Add counts a boot of a good build.
+func (h History) Add(b Boot) History {
+	if n := float64(b.Passed + b.Failed); n > 0 {
+		h.Passed += float64(b.Passed) / n
+		h.Failed += float64(b.Failed) / n
+	}
+	return h
+}
 
 // Opinion is what boots say of a case on one build.
 type Opinion struct {
@@ -33,9 +45,12 @@ const (
 	failedBoots = 2
 	// boots after which what cannot be told is skip.
 	mostBoots = 15
-	// A case that nobody has seen fails by itself as if it had been seen to fail half
-	// a time in fifty boots: one in a hundred.
-	flakyA, flakyB = .5, 49.5
+	// unseen is how many passed boots a case has to begin with: it fails by itself once
+	// in a hundred, about. Those that were seen take their place.
+	unseen = 49
+	// mostHistory bounds the boots that a history counts as: no case stays as it is for
+	// longer.
+	mostHistory = 1000
 )
 
 // concentrations are how much the boot decides: the rate of failures within a boot
@@ -73,8 +88,9 @@ func Weigh(boots []Boot, h History) Opinion {
 
 func opinion(boots []Boot, h History) Opinion {
 	o := Opinion{Bad: posteriorBad(boots, h)}
-	passed, failed := 0, 0
+	passed, failed, passes := 0, 0, 0
 	for _, b := range boots {
+		passes += b.Passed
 		if b.Failed > 0 {
 			failed++
 		} else if b.Passed > 0 {
@@ -86,7 +102,7 @@ func opinion(boots []Boot, h History) Opinion {
 		o.Verdict = Bad
 	case passed > 0 && failed == 0:
 		o.Verdict = Good // as far as anybody can tell: a rare race passes most boots of a bad build
-	case passed > 0 && h.Failed > 0 && o.Bad <= acquit:
+	case passes > 0 && h.Failed > 0 && o.Bad <= acquit:
 		o.Verdict = Good
 	case passed+failed >= mostBoots:
 		o.Verdict = Skip
@@ -109,55 +125,84 @@ func rates() (r [gridSize]float64) {
 // posteriorBad sums the likelihood of the boots over rates and concentrations.
 func posteriorBad(boots []Boot, h History) float64 {
 	r := rates()
-	a, b := flakyA+float64(h.Failed), flakyB+float64(h.Passed)
-	var prior [gridSize]float64 // of q, over a grid uniform for Beta(½,½)
-	for i, q := range r {
-		prior[i] = math.Exp((a-.5)*math.Log(q) + (b-.5)*math.Log1p(-q) + logChooseReal(a, b))
-	}
+	prior := rateHistory(h, r)
+	like := likelihoods(boots, r)
 	var good, bad float64
-	for _, k := range concentrations {
-		var like [gridSize]float64
-		for i, p := range r {
-			like[i] = bootsLikelihood(boots, p, k)
-		}
+	for k := range concentrations {
 		above, n := 0.0, 0.0 // mean likelihood of the rates above q
 		for i := gridSize - 1; i >= 0; i-- {
-			good += prior[i] * like[i]
+			good += prior[i] * like[k][i]
 			if n > 0 {
 				bad += prior[i] * above / n
 			}
-			above, n = above+like[i], n+1
+			above, n = above+like[k][i], n+1
 		}
 	}
 	bad, good = bad*priorBad, good*(1-priorBad)
-	if bad+good == 0 {
-		return priorBad
-	}
 	return bad / (bad + good)
 }
 
-// logChooseReal keeps the prior's numbers near 1.
-func logChooseReal(a, b float64) float64 {
-	x, _ := math.Lgamma(a + b)
-	y, _ := math.Lgamma(a)
-	z, _ := math.Lgamma(b)
-	return x - y - z
+// rateHistory is the prior of the rate of a good build's failures, over a grid that
+// is uniform for Beta(½,½), up to a factor.
+func rateHistory(h History, r [gridSize]float64) (prior [gridSize]float64) {
+	weight := min(1, mostHistory/max(1, h.Failed+h.Passed))
+	a, b := .5+weight*h.Failed, .5+weight*h.Passed+max(0, unseen-h.Failed-h.Passed)
+	for i, q := range r {
+		prior[i] = (a-.5)*math.Log(q) + (b-.5)*math.Log1p(-q)
+	}
+	relative(prior[:])
+	return prior
 }
 
-// bootsLikelihood is the Beta-binomial probability of the boots' results, up to a
-// factor that depends on neither rate nor concentration.
-func bootsLikelihood(boots []Boot, p, k float64) float64 {
-	sum := 0.0
+// likelihoods of the boots by concentration and rate, up to a factor.
+func likelihoods(boots []Boot, r [gridSize]float64) (like [len(concentrations)][gridSize]float64) {
+	var alike []alikeBoots // most boots say what another said
 	for _, b := range boots {
-		for i := range b.Failed {
-			sum += math.Log(p*k + float64(i))
+		i := slices.IndexFunc(alike, func(a alikeBoots) bool { return a.Boot == b })
+		if i < 0 {
+			i, alike = len(alike), append(alike, alikeBoots{Boot: b})
 		}
-		for i := range b.Passed {
-			sum += math.Log((1-p)*k + float64(i))
-		}
-		for i := range b.Failed + b.Passed {
-			sum -= math.Log(k + float64(i))
+		alike[i].n++
+	}
+	all := make([]float64, 0, len(concentrations)*gridSize)
+	for _, k := range concentrations {
+		for _, p := range r {
+			all = append(all, logLikelihood(alike, p, k))
 		}
 	}
-	return math.Exp(sum)
+	relative(all)
+	for k := range like {
+		copy(like[k][:], all[k*gridSize:])
+	}
+	return like
+}
+
+// relative makes weights of logarithms, of which the greatest is 1.
+func relative(logs []float64) {
+	most := slices.Max(logs)
+	for i, x := range logs {
+		logs[i] = math.Exp(x - most)
+	}
+}
+
+// alikeBoots are n boots that said the same.
+type alikeBoots struct {
+	Boot
+	n int
+}
+
+// logLikelihood is that of the boots' results by a Beta-binomial distribution.
+func logLikelihood(boots []alikeBoots, p, k float64) float64 {
+	sum := 0.0
+	for _, b := range boots {
+		sum += float64(b.n) * (logRising(p*k, b.Failed) + logRising((1-p)*k, b.Passed) - logRising(k, b.Failed+b.Passed))
+	}
+	return sum
+}
+
+// logRising is the logarithm of a·(a+1)·…, of n factors.
+func logRising(a float64, n int) float64 {
+	x, _ := math.Lgamma(a + float64(n))
+	y, _ := math.Lgamma(a)
+	return x - y
 }

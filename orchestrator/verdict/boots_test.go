@@ -1,6 +1,7 @@
 package verdict
 
 import (
+	"math/rand/v2"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -12,6 +13,13 @@ func times(n int, b Boot) []Boot {
 		out[i] = b
 	}
 	return out
+}
+
+func historyOf(n int, b Boot) (h History) {
+	for range n {
+		h = h.Add(b)
+	}
+	return h
 }
 
 func TestWeigh(t *testing.T) {
@@ -39,6 +47,11 @@ func TestWeigh(t *testing.T) {
 		{"one of fifteen, clean", append(times(14, pass), fail), clean, Skip, 0},
 		{"a race: five of fifteen", append(times(10, pass), times(5, fail)...), clean, Bad, 0},
 		{"as flaky as ever", append(times(9, pass), fail), flaky, Good, 0},
+		{"many clones go both ways", times(10, Boot{500, 500}), clean, Bad, 0},
+		{"as they always did", times(10, Boot{500, 500}), historyOf(100, Boot{500, 500}), Good, 0},
+		{"clones that seldom fail, in most boots", times(5, Boot{25, 25}), historyOf(100, Boot{49, 1}), Bad, 0},
+		{"and are as ever", times(5, Boot{49, 1}), historyOf(100, Boot{49, 1}), Good, 0},
+		{"a long history", times(2, fail), History{Passed: 50_000_000}, Bad, 0},
 		{"only broken", times(3, Boot{}), clean, "", 1},
 	} {
 		got := Weigh(tt.boots, tt.h)
@@ -63,7 +76,7 @@ func TestClonesAreNotBoots(t *testing.T) {
 // more always ends, and a failure more never makes a build look better.
 func TestWeighNeverAccusesEarly(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		h := History{rapid.IntRange(0, 200).Draw(t, "passed"), rapid.IntRange(0, 20).Draw(t, "failed")}
+		h := History{float64(rapid.IntRange(0, 200).Draw(t, "passed")), float64(rapid.IntRange(0, 20).Draw(t, "failed"))}
 		var boots []Boot
 		failed, passed := 0, 0
 		for range mostBoots + 1 {
@@ -88,4 +101,46 @@ func TestWeighNeverAccusesEarly(t *testing.T) {
 		}
 		t.Fatalf("no verdict after %d boots", len(boots))
 	})
+}
+
+// Builds are weighed as they would be: a boot, and as many more as are wanted. Of good
+// builds of a case that is as flaky as its history says, few are accused.
+func TestWeighSeldomAccuses(t *testing.T) {
+	r := rand.New(rand.NewPCG(6, 6))
+	const builds = 300
+	for _, tt := range []struct {
+		q, p           float64 // what good and bad builds fail
+		accused, found float64 // share of good ones at most; of bad ones whose first boot failed, at least
+	}{
+		{.001, 1, .001, .99}, {.01, .5, .002, .9}, {.05, .5, .003, .75}, {.2, .8, .01, .75},
+	} {
+		count := func(rate float64, first bool) (bad, boots int) {
+			h := History{Passed: 100 * (1 - tt.q), Failed: 100 * tt.q}
+			for range builds {
+				var seen []Boot
+				if first {
+					seen = []Boot{{Failed: 1}}
+				}
+				o := Weigh(seen, h)
+				for ; o.Verdict == ""; o = Weigh(seen, h) {
+					b := Boot{Passed: 1}
+					if r.Float64() < rate {
+						b = Boot{Failed: 1}
+					}
+					seen = append(seen, b)
+				}
+				boots += len(seen)
+				if o.Verdict == Bad {
+					bad++
+				}
+			}
+			return bad, boots
+		}
+		good, boots := count(tt.q, false)
+		bad, more := count(tt.p, true)
+		t.Logf("q %.3f: %.4f accused, %.2f boots; p %.1f: %.3f found, %.2f boots", tt.q, float64(good)/builds, float64(boots)/builds, tt.p, float64(bad)/builds, float64(more)/builds)
+		if float64(good) > tt.accused*builds || float64(bad) < tt.found*builds {
+			t.Errorf("q %v, p %v: %d of %d good builds are accused, %d of as many bad ones", tt.q, tt.p, good, builds, bad)
+		}
+	}
 }
