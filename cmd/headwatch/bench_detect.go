@@ -166,7 +166,7 @@ func benchTuring(dir string) (turingBench, error) {
 	b := turingBench{Series: len(series), Absent: absent, F1Least: turingF1Least, CoverLeast: turingCover}
 	for _, s := range series {
 		var at []int
-		for _, c := range found(s.values) {
+		for _, c := range changesOf(s.values) {
 			at = append(at, c.Index)
 		}
 		f1, cover := s.score(at)

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"slices"
 
 	"github.com/headwatch/headwatch/orchestrator/verdict"
 )
@@ -56,8 +55,9 @@ func bimodal(r *rand.Rand, n int) []float64 {
 }
 
 const (
-	residualWidth = 7  // points of the running median that residuals are from: levels that last longer are no noise
-	residualBlock = 10 // neighbours that are drawn together, with what they remember
+	residualWidth  = 7  // points of the running median that residuals are from: levels that last longer are no noise
+	leastResiduals = 62 // values of a series that residuals are taken of
+	residualBlock  = 10 // neighbours that are drawn together, with what they remember
 )
 
 // residuals gives the noise that series have around their running medians: each
@@ -66,14 +66,14 @@ const (
 func residuals(series []namedSeries) (noise, error) {
 	var pools [][]float64
 	for _, s := range series {
-		if len(s.Values) < 62 {
+		if len(s.Values) < leastResiduals {
 			continue
 		}
 		var pool []float64
 		sum := 0.0
 		for i, x := range s.Values {
 			lo, hi := max(0, i-residualWidth/2), min(len(s.Values), i+residualWidth/2+1)
-			x -= middle(s.Values[lo:hi])
+			x -= median(s.Values[lo:hi])
 			pool, sum = append(pool, x), sum+x*x
 		}
 		sd := math.Sqrt(sum / float64(len(pool)))
@@ -86,7 +86,7 @@ func residuals(series []namedSeries) (noise, error) {
 		pools = append(pools, pool)
 	}
 	if len(pools) == 0 {
-		return nil, fmt.Errorf("no series of %d or more values that vary", 62)
+		return nil, fmt.Errorf("no series of %d or more values that vary", leastResiduals)
 	}
 	return func(r *rand.Rand, n int) []float64 {
 		pool := pools[r.IntN(len(pools))]
@@ -99,12 +99,7 @@ func residuals(series []namedSeries) (noise, error) {
 	}, nil
 }
 
-func middle(values []float64) float64 {
-	v := slices.Sorted(slices.Values(values))
-	return v[len(v)/2]
-}
-
-// found gives the changes of one series that is looked at by itself.
-func found(values []float64) []verdict.Change {
+// changesOf gives the changes of one series that is looked at by itself.
+func changesOf(values []float64) []verdict.Change {
 	return verdict.Changes([]verdict.Metric{{Quantity: verdict.Plain, Values: values}})[0]
 }

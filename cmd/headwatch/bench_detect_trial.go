@@ -34,7 +34,7 @@ type trial struct {
 func (t trial) falseAlarms() float64 {
 	alarms := 0
 	for range quietSeries {
-		alarms += len(found(t.noise(t.rand, trialPoints)))
+		alarms += len(changesOf(t.noise(t.rand, trialPoints)))
 	}
 	return 1000 * float64(alarms) / (quietSeries * trialPoints)
 }
@@ -59,7 +59,7 @@ func (t trial) recall(size float64) (share, wrong float64) {
 	hits, elsewhere := 0, 0
 	for range stepTrials {
 		v, at := t.step(size)
-		changes := found(v)
+		changes := changesOf(v)
 		elsewhere += len(changes)
 		if slices.ContainsFunc(changes, near(at)) {
 			hits++
@@ -81,7 +81,7 @@ func (t trial) delays(size float64) []int {
 	for i := range out {
 		v := t.stepAt(size, at)
 		for out[i] = 1; out[i] < longestDelay; out[i]++ {
-			if slices.ContainsFunc(found(v[:at+out[i]]), near(at)) {
+			if slices.ContainsFunc(changesOf(v[:at+out[i]]), near(at)) {
 				break
 			}
 		}
