@@ -37,7 +37,7 @@ const (
 	Leak       Quantity = "leak"       // what is not given back: less is better, each change matters
 )
 
-// Quantities lists the valid words.
+// quantities lists the valid words.
 var quantities = []Quantity{Plain, Throughput, Duration, Tally, Leak}
 
 // ParseQuantity reads a word; empty is Plain.
