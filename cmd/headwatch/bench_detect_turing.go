@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 )
 
 // turingMargin is by how many points a change may be off, as in the dataset's paper.
@@ -22,6 +23,9 @@ type turingSeries struct {
 	values []float64
 	marks  [][]int // of each annotator, ascending
 }
+
+// control says whether a series was made up to see whether annotators pay attention.
+func (s turingSeries) control() bool { return strings.HasPrefix(s.name, "quality_control_") }
 
 // readTuring reads the univariate complete series of a checkout of the dataset, and
 // lists those whose values the checkout lacks: licences keep some from being in it.
