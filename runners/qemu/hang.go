@@ -19,8 +19,8 @@ const (
 	// must be silent until it has said all.
 	answerTime = 4 * time.Second
 	// Registers are looked at so often when it says nothing.
-	samples     = 5
-	samplePause = 200 * time.Millisecond
+	samples     = 10
+	samplePause = 300 * time.Millisecond
 	maxSample   = 256 << 10 // bytes of QEMU's answer
 )
 
@@ -199,11 +199,12 @@ var (
 	cpuHead    = regexp.MustCompile(`(?m)^CPU#(\d+)`)
 	cpuProgram = regexp.MustCompile(`\b[RE]IP=([0-9a-f]{8,16})`)
 	cpuFlags86 = regexp.MustCompile(`\b[RE]FL=([0-9a-f]{8})`)
+	cpuUser    = regexp.MustCompile(`\bCPL=3\b`)
 	cpuHalted  = regexp.MustCompile(`\bHLT=1`)
 )
 
 // whereabouts tells of QEMU's "info registers -a" for each CPU its program counter,
-// whether it takes interrupts, and whether it waits for one.
+// whether it takes interrupts, runs a process, and waits for an interrupt.
 func whereabouts(text string) (cpus []string) {
 	heads := cpuHead.FindAllStringSubmatchIndex(text, -1)
 	for i, h := range heads {
@@ -222,6 +223,9 @@ func whereabouts(text string) (cpus []string) {
 			if _, err := fmt.Sscanf(f[1], "%x", &flags); err == nil && flags&(1<<9) == 0 {
 				s += " with interrupts off"
 			}
+		}
+		if cpuUser.MatchString(part) {
+			s += " in user mode"
 		}
 		if cpuHalted.MatchString(part) {
 			s += ", halted"
