@@ -32,9 +32,12 @@ var phaseMarks = []struct {
 	{Firmware, []string{"SeaBIOS (", "UEFI firmware", "BdsDxe:", "Booting from Hard Disk", "Booting from ROM"}},
 	{Loader, []string{"FreeBSD EFI boot block", "FreeBSD/x86 boot", "FreeBSD/amd64 EFI loader", "Loading /boot/", "Loading kernel...",
 		"Booting [/boot/", "EFI stub:", "Probing EDD", "Decompressing Linux", "GNU GRUB", "GRUB loading"}},
-	{Kernel, []string{"Linux version ", "---<<BOOT>>---", "The FreeBSD Project."}},
-	{MountRoot, []string{"Trying to mount root from", "VFS: Cannot open root device", "Waiting for root device"}},
-	{Init, []string{"as init process", "start_init: trying", "init: not found"}},
+	{Kernel, []string{"Linux version ", "KDB: debugger backends:", "---<<BOOT>>---", "The FreeBSD Project."}},
+	{MountRoot, []string{"Trying to mount root from", "Root mount waiting for:", "mountroot: waiting for device", "VFS: Cannot open root device", "Waiting for root device"}},
+	// Only a verbose FreeBSD says that it starts a first process; the process does: our
+	// agent, rc(8) or a shell.
+	{Init, []string{"as init process", "start_init: trying", "init: not found", "headwatch-agent: ", "Setting hostuuid:", "Setting hostname: ",
+		"Enter full pathname of shell"}},
 	{Login, []string{"login: "}},
 	{Prompt, []string{"mountroot>"}},
 	{Debugger, []string{"db:0:kdb"}}, // and "db> ", which is too short for the filter
