@@ -18,6 +18,7 @@ const (
 	Kernel    // the kernel printed its banner
 	MountRoot // it looks for its root file system
 	Init      // it started the first process
+	Agent     // which is our agent, with nothing of a system before it
 	Login     // userland asks who is there
 	Prompt    // it stopped at mountroot> and waits for an answer
 	Debugger  // it stopped at the kernel debugger's prompt
@@ -34,10 +35,10 @@ var phaseMarks = []struct {
 		"Booting [/boot/", "EFI stub:", "Probing EDD", "Decompressing Linux", "GNU GRUB", "GRUB loading"}},
 	{Kernel, []string{"Linux version ", "KDB: debugger backends:", "---<<BOOT>>---", "The FreeBSD Project."}},
 	{MountRoot, []string{"Trying to mount root from", "Root mount waiting for:", "mountroot: waiting for device", "VFS: Cannot open root device", "Waiting for root device"}},
-	// Only a verbose FreeBSD says that it starts a first process; the process does: our
-	// agent, rc(8) or a shell.
-	{Init, []string{"as init process", "start_init: trying", "init: not found", "headwatch-agent: ", "Setting hostuuid:", "Setting hostname: ",
-		"Enter full pathname of shell"}},
+	// Only a verbose FreeBSD says that it starts a first process; the process does: rc(8),
+	// a shell, or our agent.
+	{Init, []string{"as init process", "start_init: trying", "init: not found", "Setting hostuuid:", "Setting hostname: ", "Enter full pathname of shell"}},
+	{Agent, []string{"headwatch-agent: first process"}},
 	{Login, []string{"login: "}},
 	{Prompt, []string{"mountroot>"}},
 	{Debugger, []string{"db:0:kdb"}}, // and "db> ", which is too short for the filter
@@ -51,6 +52,7 @@ var phaseTitles = map[Phase]string{
 	Kernel:       "kernel started, no init",
 	MountRoot:    "stopped while mounting root",
 	Init:         "kernel started, agent silent",
+	Agent:        "agent started, and is silent",
 	Login:        "userland is up, agent silent",
 	Prompt:       "stopped at mountroot>",
 	Debugger:     "stopped at db>",
@@ -72,6 +74,7 @@ var phasePlaces = map[Phase]string{
 	Kernel:       "in the kernel, before init",
 	MountRoot:    "while mounting root",
 	Init:         "in userland, before the agent",
+	Agent:        "in userland, at the agent's start",
 	Login:        "in userland, after its login prompt",
 	Prompt:       "at mountroot>",
 	Debugger:     "at db>",

@@ -19,6 +19,7 @@ var patience = map[console.Phase]time.Duration{
 	console.Kernel:       60 * time.Second,
 	console.MountRoot:    60 * time.Second,  // slow buses are waited for
 	console.Init:         180 * time.Second, // rc(8) makes keys and file systems
+	console.Agent:        60 * time.Second,  // modules are loaded, and a port looked for
 	console.Login:        60 * time.Second,
 	console.Prompt:       5 * time.Second, // nobody will answer it
 	console.Debugger:     10 * time.Second,
