@@ -25,9 +25,9 @@ type samples struct {
 
 // cpuSamples are those of one CPU.
 type cpuSamples struct {
-	all, halted int
-	functions   map[string]int
-	places      map[string]map[uint64]int // by function
+	all       int
+	functions map[string]int
+	places    map[string]map[uint64]int // by function, of those where it did not wait for an interrupt
 }
 
 func newSamples(t *Table) *samples { return &samples{table: t, cpus: make(map[string]*cpuSamples)} }
@@ -81,28 +81,33 @@ func (s *samples) note(cpu string, addr uint64, halted bool, frames []Frame) {
 		s.order = append(s.order, cpu)
 	}
 	c.all++
-	if halted {
-		c.halted++
-	}
 	if len(frames) == 0 {
 		return
 	}
 	fn := frames[len(frames)-1].Func
-	c.functions[fn]++
+	if c.functions[fn]++; halted {
+		return
+	}
 	if c.places[fn] == nil {
 		c.places[fn] = make(map[uint64]int)
 	}
 	c.places[fn][addr]++
 }
 
-// stack is where the first CPU was that did not mostly wait for an interrupt, and whose
-// function is known: all that is known of a guest which said nothing. Nil: no CPU is
-// such.
+// stack is where the first CPU was that was at work in one function of the kernel for at
+// least half of its samples: all that is known of a guest which said nothing. Nil: no CPU
+// was, they wait or run processes.
 func (s *samples) stack() []Frame {
 	for _, name := range s.order {
 		c := s.cpus[name]
-		fn := most(c.functions)
-		if fn == "" || 2*c.halted > c.all {
+		busy := make(map[string]int)
+		for fn, at := range c.places {
+			for _, n := range at {
+				busy[fn] += n
+			}
+		}
+		fn := most(busy)
+		if fn == "" || 2*busy[fn] < c.all {
 			continue
 		}
 		if frames, err := s.table.ResolveAddr(most(c.places[fn])); err == nil {

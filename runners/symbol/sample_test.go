@@ -44,11 +44,18 @@ func TestSamplesHaveFunctions(t *testing.T) {
 	}
 }
 
-// A CPU that waits for an interrupt does not tell what a guest hangs in.
+// A CPU that waits for an interrupt, or runs processes, does not tell what a guest hangs
+// in.
 func TestIdleSamplesAreNoStack(t *testing.T) {
 	path := compile(t, "-g")
-	c := runners.Crash{Text: fmt.Sprintf("cpu0 at %#016x, halted\n", address(t, path, "here"))}
-	if got, frames := Symbolize(c, open(t, path)); len(frames) != 0 || got.Where != "" {
-		t.Errorf("%+v, where %q", frames, got.Where)
+	table, here := open(t, path), address(t, path, "here")
+	for name, text := range map[string]string{
+		"idle":                  fmt.Sprintf("cpu0 at %#016x, halted\n", here),
+		"as often in user mode": fmt.Sprintf("cpu0 at %#016x, halted\ncpu0 at 0x0000000000000001 in user mode\n", here),
+		"now and then at work":  fmt.Sprintf("cpu0 at %#016x, halted\ncpu0 at %#016x, halted\ncpu0 at %#016x\n", here, here, here),
+	} {
+		if got, frames := Symbolize(runners.Crash{Text: text}, table); len(frames) != 0 || got.Where != "" {
+			t.Errorf("%s: %+v, where %q", name, frames, got.Where)
+		}
 	}
 }
