@@ -52,7 +52,7 @@ func (r *Runner) coldBoot(ctx context.Context, system string, o Options, to subs
 			timeout = bootTimeoutKVM
 		}
 	}
-	pace := func() float64 { return r.pace(ctx, o.Accel) }
+	pace := func() float64 { return r.pace(ctx, o) }
 	client, took, err := powerOn(ctx, v, timeout, pace, v.run)
 	if once, reset := errors.AsType[*resetError](err); reset {
 		return nil, r.tryAgain(ctx, o, s, timeout, pace, once)

@@ -13,14 +13,15 @@ import (
 )
 
 const (
-	// hearTime bounds how long a kernel that hangs is heard after it was interrupted.
-	hearTime = 30 * time.Second
+	// hearTime bounds how long a guest that hangs is looked at and, after it was
+	// interrupted, heard.
+	hearTime = 40 * time.Second
 	// answerTime is how long it may take until it begins to speak, and how long it
 	// must be silent until it has said all.
 	answerTime = 4 * time.Second
-	// Registers are looked at so often when it says nothing.
-	samples     = 5
-	samplePause = 200 * time.Millisecond
+	// Registers are looked at so often.
+	samples     = 10
+	samplePause = 300 * time.Millisecond
 	maxSample   = 256 << 10 // bytes of QEMU's answer
 )
 
@@ -47,8 +48,10 @@ func (v *voice) heard() (bytes int64, last time.Time) {
 }
 
 // investigate finds out why a guest has stopped answering, before it is killed. It
-// writes a report on the console, of which the recognizer makes a crash: what the
-// kernel and its debugger say to a non-maskable interrupt, or else where its CPUs are.
+// writes a report on the console, of which the recognizer makes a crash: where its CPUs
+// are, before anything disturbs them, and what the kernel and its debugger say to a
+// non-maskable interrupt. That is answered by any CPU, which may be one that idles while
+// another one spins.
 // what says how the hang showed, title first, and how how it can be asked. ctx ends it
 // early.
 func (v *vm) investigate(ctx context.Context, what string, how asking) {
@@ -61,11 +64,10 @@ func (v *vm) investigate(ctx context.Context, what string, how asking) {
 		alive = "the console is not"
 	}
 	v.remark(fmt.Sprintf("%s%s; %s", console.HangMark, what, alive))
-	if !v.ask(ctx, how, before) {
-		for _, line := range v.registers(ctx) {
-			v.remark(line)
-		}
+	for _, line := range v.registers(ctx) {
+		v.remark(line)
 	}
+	v.ask(ctx, how)
 	v.remark(console.HangEnd)
 }
 
@@ -78,25 +80,24 @@ const (
 	byDebugger                    // it is at its prompt
 )
 
-// ask has the guest say why it hangs; false: it said nothing.
-func (v *vm) ask(ctx context.Context, how asking, before int64) bool {
+// ask has the guest say why it hangs, or says that it said nothing.
+func (v *vm) ask(ctx context.Context, how asking) {
+	v.ear.catchUp()
+	before, _ := v.voice.heard()
 	switch how {
 	case byInterrupt:
 		if err := v.monitor.run(ctx, "inject-nmi"); err != nil {
 			v.remark("no interrupt: " + err.Error())
 		}
-		if v.listenOn(ctx, before) {
-			return true
+		if !v.listenOn(ctx, before, false) {
+			v.remark("no word to a non-maskable interrupt")
 		}
-		v.remark("no word to a non-maskable interrupt; registers:")
 	case byDebugger:
 		v.command(ctx)
-		if v.listenOn(ctx, before) {
-			return true
+		if !v.listenOn(ctx, before, true) {
+			v.remark("no word from the debugger")
 		}
-		v.remark("no word from the debugger; registers:")
 	}
-	return false
 }
 
 // debugger has commands of ddb(4): without pauses, what a maintainer asks first.
@@ -112,10 +113,10 @@ func (v *vm) command(ctx context.Context) {
 }
 
 // listenOn waits until the kernel has spoken and is silent again, or has ended. It
-// returns false when there was nothing to hear.
-func (v *vm) listenOn(ctx context.Context, before int64) bool {
+// returns false when there was nothing to hear. typed says that the debugger has its
+// commands; else it gets them where its prompt comes up.
+func (v *vm) listenOn(ctx context.Context, before int64, typed bool) bool {
 	asked := time.Now()
-	typed := v.phases.last() == console.Debugger
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -199,11 +200,12 @@ var (
 	cpuHead    = regexp.MustCompile(`(?m)^CPU#(\d+)`)
 	cpuProgram = regexp.MustCompile(`\b[RE]IP=([0-9a-f]{8,16})`)
 	cpuFlags86 = regexp.MustCompile(`\b[RE]FL=([0-9a-f]{8})`)
+	cpuUser    = regexp.MustCompile(`\bCPL=3\b`)
 	cpuHalted  = regexp.MustCompile(`\bHLT=1`)
 )
 
 // whereabouts tells of QEMU's "info registers -a" for each CPU its program counter,
-// whether it takes interrupts, and whether it waits for one.
+// whether it takes interrupts, runs a process, and waits for an interrupt.
 func whereabouts(text string) (cpus []string) {
 	heads := cpuHead.FindAllStringSubmatchIndex(text, -1)
 	for i, h := range heads {
@@ -222,6 +224,9 @@ func whereabouts(text string) (cpus []string) {
 			if _, err := fmt.Sscanf(f[1], "%x", &flags); err == nil && flags&(1<<9) == 0 {
 				s += " with interrupts off"
 			}
+		}
+		if cpuUser.MatchString(part) {
+			s += " in user mode"
 		}
 		if cpuHalted.MatchString(part) {
 			s += ", halted"

@@ -80,7 +80,7 @@ func TestBootFailure(t *testing.T) {
 	}{
 		{aftermath{exit: runners.ExitGuest, end: reset, panic: "panic: page fault"}, "", "panic: page fault: guest ended by itself (guest-reset) 2.5s after power-on, before the agent answered", true},
 		{aftermath{exit: runners.ExitGuest, end: reset}, "", "reset in the boot loader: guest ended by itself", true},
-		{aftermath{exit: runners.ExitKilled}, "nothing moved for 60s", "stopped in the boot loader: nothing moved for 60s, 2.5s after power-on", true},
+		{aftermath{exit: runners.ExitKilled}, "nothing new for 60s", "stopped in the boot loader: nothing new for 60s, 2.5s after power-on", true},
 		{aftermath{exit: runners.ExitMonitor, complaint: "boom"}, "", "run qemu: boom", false},
 		{aftermath{exit: runners.ExitKilled, stream: errors.New("protocol 7")}, "", "boot: protocol 7", false},
 		{aftermath{exit: runners.ExitGuest, end: reset, agent: "panic: nil"}, "", "agent died: panic: nil", false},

@@ -8,7 +8,7 @@ import (
 	"github.com/headwatch/headwatch/runners/console"
 )
 
-// patience is for how long each phase of a boot may say nothing and end in no other
+// patience is for how long each phase of a boot may say nothing new and end in no other
 // one, on a machine of pace 1. Nothing that FreeBSD or Linux do at boot was seen to be
 // silent for more than a tenth of it.
 var patience = map[console.Phase]time.Duration{
@@ -19,6 +19,7 @@ var patience = map[console.Phase]time.Duration{
 	console.Kernel:       60 * time.Second,
 	console.MountRoot:    60 * time.Second,  // slow buses are waited for
 	console.Init:         180 * time.Second, // rc(8) makes keys and file systems
+	console.Agent:        60 * time.Second,  // modules are loaded, and a port looked for
 	console.Login:        60 * time.Second,
 	console.Prompt:       5 * time.Second, // nobody will answer it
 	console.Debugger:     10 * time.Second,
@@ -29,19 +30,20 @@ func limitIn(p console.Phase, pace float64) time.Duration {
 	return time.Duration(float64(patience[p]) * pace)
 }
 
-// progress watches a boot: it moves while it says something or comes to another phase.
+// progress watches a boot: it moves while it says something new or comes to another
+// phase.
 type progress struct {
 	phase console.Phase
-	bytes int64
+	news  int64
 	moved time.Time
 	pulse pulse
 }
 
 // stuck is for how long the boot has not moved, without the time for which the host kept
 // QEMU from its CPUs.
-func (p *progress) stuck(phase console.Phase, bytes int64, now time.Time, starved time.Duration) time.Duration {
-	if phase != p.phase || bytes != p.bytes || p.moved.IsZero() {
-		p.phase, p.bytes, p.moved = phase, bytes, now
+func (p *progress) stuck(phase console.Phase, news int64, now time.Time, starved time.Duration) time.Duration {
+	if phase != p.phase || news != p.news || p.moved.IsZero() {
+		p.phase, p.news, p.moved = phase, news, now
 	}
 	return p.pulse.quiet(p.moved, now, starved)
 }
@@ -54,11 +56,13 @@ const (
 )
 
 // awaitAgent returns when the handshake is over, or v, or ctx; it says why when it gave
-// up first: nothing moved for as long as pace allows, or all of timeout is over. Without
+// up first: nothing new was said for as long as pace allows, or all of timeout is over. Without
 // a pace only the timeout counts. Time for which the host let QEMU starve does not count.
 func awaitAgent(ctx context.Context, v *vm, answered <-chan struct{}, timeout time.Duration, pace func() float64) (why string) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
+	v.phases.follow(pace != nil)
+	defer v.phases.follow(false)
 	start := time.Now()
 	var p progress
 	for {
@@ -74,11 +78,10 @@ func awaitAgent(ctx context.Context, v *vm, answered <-chan struct{}, timeout ti
 			if ran-starved >= timeout || ran >= maxStarved*timeout {
 				return fmt.Sprintf("no answer from the agent within %v", ran.Round(100*time.Millisecond))
 			}
-			bytes, _ := v.voice.heard()
-			phase := v.phases.last()
-			stuck := p.stuck(phase, bytes, now, starved)
+			phase, news := v.phases.progress()
+			stuck := p.stuck(phase, news, now, starved)
 			if pace != nil && stuck > restless && stuck > limitIn(phase, pace()) {
-				return fmt.Sprintf("nothing moved for %v", stuck.Round(time.Second))
+				return fmt.Sprintf("nothing new for %v", stuck.Round(time.Second))
 			}
 		}
 	}

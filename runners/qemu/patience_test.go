@@ -40,7 +40,7 @@ func TestProgress(t *testing.T) {
 	var p progress
 	for i, c := range []struct {
 		phase        console.Phase
-		bytes        int64
+		news         int64
 		now, starved int // seconds
 		want         int
 	}{
@@ -51,11 +51,14 @@ func TestProgress(t *testing.T) {
 		{console.Loader, 101, 21, 4, 0}, // a word
 		{console.Loader, 101, 31, 4, 10},
 	} {
-		if got := p.stuck(c.phase, c.bytes, t0.Add(time.Duration(c.now)*time.Second), time.Duration(c.starved)*time.Second); got != time.Duration(c.want)*time.Second {
+		if got := p.stuck(c.phase, c.news, t0.Add(time.Duration(c.now)*time.Second), time.Duration(c.starved)*time.Second); got != time.Duration(c.want)*time.Second {
 			t.Errorf("step %d: %v, want %d s", i, got, c.want)
 		}
 	}
 }
+
+// sayByte is the length of the code that says a byte.
+const sayByte = 7
 
 // multiboot is a kernel for QEMU's -kernel of a few instructions that say something on
 // the first UART before. Multiboot 0.6.96, 3.1.1: the header has the addresses.
@@ -64,7 +67,7 @@ func multiboot(t *testing.T, says string, code ...byte) runners.Bootable {
 	const at, header = 0x100000, 32
 	var text []byte
 	for _, c := range []byte(says) {
-		text = append(text, 0x66, 0xba, 0xf8, 0x03, 0xb0, c, 0xee) // mov dx, 3f8; mov al, c; out dx, al
+		text = append(text, 0x66, 0xba, 0xf8, 0x03, 0xb0, c, 0xee) // mov dx, 3f8; mov al, c; out dx, al: sayByte
 	}
 	text = append(text, code...)
 	b := make([]byte, header, header+len(text))
@@ -77,6 +80,23 @@ func multiboot(t *testing.T, says string, code ...byte) runners.Bootable {
 		t.Fatal(err)
 	}
 	return runners.Bootable{Image: runners.Image{ID: "sha256:test", OS: "linux", Arch: "amd64"}, Kernel: name}
+}
+
+// repeats is a kernel that says the same line for ever, some times a second.
+func repeats(t *testing.T) runners.Bootable {
+	const line = "Root mount waiting for: CAM\r\n"
+	code := []byte{0xb9, 0, 0, 0, 4, 0x49, 0x75, 0xfd, 0xe9} // mov ecx, 4000000; dec ecx; jnz; jmp
+	b := multiboot(t, "Linux version 0\r\n"+line, append(code, 0, 0, 0, 0)...)
+	text, err := os.ReadFile(b.Kernel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	back := -(len(line)*sayByte + len(code) + 4)
+	binary.LittleEndian.PutUint32(text[len(text)-4:], uint32(int32(back)))
+	if err := os.WriteFile(b.Kernel, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 var (
@@ -105,11 +125,12 @@ func TestBootsThatStop(t *testing.T) {
 		reason  string // a part
 		console string // a part
 	}{
-		"halts at once":                   {code("", halts), "hang: no output at all", "nothing moved for", "cpu0 at 0x00100022 with interrupts off, halted (5 of 5)"},
-		"spins after the kernel's banner": {code("Linux version 0\r\n", spins), "hang: kernel started, no init", "nothing moved for", "no word to a non-maskable interrupt; registers:"},
+		"halts at once":                   {code("", halts), "hang: no output at all", "nothing new for", "cpu0 at 0x00100022 with interrupts off, halted (10 of 10)"},
+		"spins after the kernel's banner": {code("Linux version 0\r\n", spins), "hang: kernel started, no init", "nothing new for", "no word to a non-maskable interrupt"},
+		"says the same for ever":          {repeats, "hang: stopped while mounting root", "nothing new for", "Root mount waiting for: CAM"},
 		"resets at once":                  {code("", faults), "reset loop before any output", "guest ended by itself (guest-reset)", ""},
 		"resets in the kernel":            {code("Linux version 0\r\n", faults), "reset loop in the kernel, before init", "another boot did the same", ""},
-		"an agent that says nothing":      {guest(runnertest.Silent), "hang: kernel started, agent silent", "nothing moved for", "NMI"},
+		"an agent that says nothing":      {guest(runnertest.Silent), "hang: kernel started, agent silent", "nothing new for", "NMI"},
 		"userland resets":                 {guest(runnertest.Resets), "reset loop in userland, before the agent", "another boot did the same", "Resetting"},
 		"a disk without anything": {func(t *testing.T) runners.Bootable {
 			disk := filepath.Join(t.TempDir(), "disk")
@@ -117,7 +138,7 @@ func TestBootsThatStop(t *testing.T) {
 				t.Fatal(err)
 			}
 			return runners.Bootable{Image: runners.Image{ID: "sha256:test", OS: "freebsd", Arch: "amd64"}, Disk: disk}
-		}, "hang: stopped in the firmware", "nothing moved for", "cpu0 at 0x"},
+		}, "hang: stopped in the firmware", "nothing new for", "cpu0 at 0x"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -2,6 +2,8 @@ package qemu
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 )
 
@@ -25,26 +27,41 @@ func (r *Runner) Probe(ctx context.Context) (accel, detail string) {
 	return accel, detail
 }
 
+// probeTime is how long an accelerator may take for the probe, on a host that gives it
+// CPU. KVM has a few thousand instructions to run.
+const probeTime = 5 * time.Second
+
+// errProbeHangs says that the probe did not end.
+var errProbeHangs = fmt.Errorf("it hangs: %v for a few instructions", probeTime)
+
 // pace is how much slower guests run here than where patience was measured: 1 there, 3
-// where everything takes three times as long. It is measured once for each accelerator.
-func (r *Runner) pace(ctx context.Context, accel string) float64 {
+// where everything takes three times as long. It is measured once for each accelerator,
+// and for the clock that counts instructions.
+func (r *Runner) pace(ctx context.Context, o Options) float64 {
 	r.probing.Lock()
 	defer r.probing.Unlock()
-	if p, ok := r.paces[accel]; ok {
+	key := o.Accel
+	if o.Virtual {
+		key += ", virtual clock"
+	}
+	if p, ok := r.paces[key]; ok {
 		return p
 	}
 	p := 1.0
-	took, err := r.loopTime(ctx, accel)
-	if err != nil {
-		r.logger.Debug("the pace of guests is not known", "accel", accel, "err", err)
-	} else {
+	accel, clock := chassis{accel: o.Accel, ahead: o.Virtual}.engine()
+	took, err := r.loopTime(ctx, accel, clock...)
+	switch {
+	case err == nil:
 		p = paceOf(took)
+	case errors.Is(err, errProbeHangs): // the host is busy beyond measure, so nobody is accused in haste
+		p = worstPace
 	}
+	r.logger.Debug("pace of guests", "accel", key, "pace", p, "loop", took, "err", err)
 	if ctx.Err() == nil {
 		if r.paces == nil {
 			r.paces = map[string]float64{}
 		}
-		r.paces[accel] = p
+		r.paces[key] = p
 	}
 	return p
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // loopTime is not measured on other hosts than Linux.
-func (r *Runner) loopTime(context.Context, string) (time.Duration, error) {
+func (r *Runner) loopTime(context.Context, string, ...string) (time.Duration, error) {
 	return 0, errors.New("the host is not Linux")
 }
 

@@ -11,8 +11,6 @@ import (
 )
 
 const (
-	// probeTime is how long KVM may take for a few thousand instructions.
-	probeTime = 5 * time.Second
 	// probeExit is QEMU's exit code after the probe's last instruction:
 	// isa-debug-exit ends with (value << 1) | 1.
 	probeExit = probeValue<<1 | 1
@@ -38,18 +36,19 @@ func (r *Runner) proveKVM(ctx context.Context) error {
 	return err
 }
 
-// loopTime is the CPU time that QEMU takes for a guest's loop of loops turns.
-func (r *Runner) loopTime(ctx context.Context, accel string) (time.Duration, error) {
+// loopTime is the CPU time that QEMU takes for a guest's loop of loops turns, with
+// clock's arguments.
+func (r *Runner) loopTime(ctx context.Context, accel string, clock ...string) (time.Duration, error) {
 	binary, err := r.binary()
 	if err != nil {
 		return 0, err
 	}
-	return runProbe(ctx, binary, accel, loops)
+	return runProbe(ctx, binary, accel, loops, clock...)
 }
 
 // runProbe runs a firmware of a few instructions to its end, and returns the CPU time of
 // its QEMU.
-func runProbe(ctx context.Context, binary, accel string, turns uint32) (time.Duration, error) {
+func runProbe(ctx context.Context, binary, accel string, turns uint32, clock ...string) (time.Duration, error) {
 	firmware, err := probeFirmware(turns)
 	if err != nil {
 		return 0, err
@@ -59,10 +58,10 @@ func runProbe(ctx context.Context, binary, accel string, turns uint32) (time.Dur
 	if err != nil {
 		return 0, err
 	}
-	p, err := startProcess([]string{
+	p, err := startProcess(append([]string{
 		binary, "-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35", "-accel", accel, "-cpu", "max",
 		"-m", "16", "-bios", reopen(3, ""), "-device", fmt.Sprintf("isa-debug-exit,iobase=%#x,iosize=1", debugPort),
-	}, user.credential(accel), fence{}, limits{}, firmware)
+	}, clock...), user.credential(accel), fence{}, limits{}, firmware)
 	if err != nil {
 		return 0, err
 	}
@@ -72,7 +71,7 @@ func runProbe(ctx context.Context, binary, accel string, turns uint32) (time.Dur
 	case <-p.done:
 	case <-timer.C:
 		p.kill()
-		return 0, fmt.Errorf("it hangs: %v for a few instructions", probeTime)
+		return 0, errProbeHangs
 	case <-ctx.Done():
 		p.kill()
 		return 0, context.Cause(ctx)

@@ -290,7 +290,8 @@ type phaseLog struct {
 	kernel chan struct{} // closed when the kernel speaks
 	mu     sync.Mutex
 	phases console.Phases
-	spoke  bool // kernel is closed
+	news   *console.News // of a boot; nil: it is over, or there is none
+	spoke  bool          // kernel is closed
 }
 
 func newPhaseLog() *phaseLog { return &phaseLog{kernel: make(chan struct{})} }
@@ -299,6 +300,9 @@ func (p *phaseLog) Write(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n, err := p.phases.Write(b)
+	if p.news != nil {
+		p.news.Write(b)
+	}
 	if !p.spoke && p.phases.Last() >= console.Kernel {
 		p.spoke = true
 		close(p.kernel)
@@ -310,4 +314,24 @@ func (p *phaseLog) last() console.Phase {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.phases.Last()
+}
+
+// follow counts what is new from here on; nothing is counted twice.
+func (p *phaseLog) follow(boots bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.news = nil
+	if boots {
+		p.news = console.NewNews()
+	}
+}
+
+// progress is the last phase, and how much that was new was said while it was followed.
+func (p *phaseLog) progress() (console.Phase, int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.news == nil {
+		return p.phases.Last(), 0
+	}
+	return p.phases.Last(), p.news.Count()
 }

@@ -16,8 +16,6 @@ var (
 	// exact are lines whose place is the program counter itself; others are of
 	// return addresses, and the call is before those.
 	exact = regexp.MustCompile(`RIP: |\bpc : |^Stopped at`)
-	// sampled is a CPU's program counter in a report of the runner's own.
-	sampled = regexp.MustCompile(`\bcpu\d+ at 0x([0-9a-f]{8,16})`)
 	// interrupted are lines below which the next frame is where the kernel was.
 	interrupted = regexp.MustCompile(`^\s*--- (trap|exception|interrupt|system error)|^Tracing `)
 )
@@ -43,12 +41,13 @@ func Annotate(c runners.Crash, t *Table) runners.Crash {
 func Symbolize(c runners.Crash, t *Table) (runners.Crash, []Frame) {
 	var out strings.Builder
 	var places []met
+	seen := newSamples(t)
 	counter, below, looked := "", false, 0
 	for line := range strings.Lines(c.Text) {
 		text := strings.TrimRight(line, "\n")
 		if sampled.MatchString(text) && looked < maxAnnotated {
 			looked++
-			out.WriteString(t.sample(text) + line[len(text):])
+			out.WriteString(seen.line(text) + line[len(text):])
 			continue
 		}
 		m := placed.FindStringSubmatch(text)
@@ -77,22 +76,13 @@ func Symbolize(c runners.Crash, t *Table) (runners.Crash, []Frame) {
 	}
 	c.Text = out.String()
 	stack := backtrace(c.Frames, places)
+	if len(stack) == 0 {
+		stack = seen.stack()
+	}
 	if c.Where == "" && len(stack) > 0 && stack[0].File != "" {
 		c.Where = place(stack[0])
 	}
 	return c, stack
-}
-
-// sample puts behind each program counter of a line where that is.
-func (t *Table) sample(line string) string {
-	return sampled.ReplaceAllStringFunc(line, func(at string) string {
-		_, addr, _ := strings.Cut(at, " at 0x")
-		frames, err := t.ResolveAddr(hexa(addr))
-		if err != nil || len(frames) == 0 || frames[0].File == "" {
-			return at
-		}
-		return fmt.Sprintf("%s [%s %s]", at, frames[0].Func, place(frames[0]))
-	})
 }
 
 // met is a place that a report names, and what is there.

@@ -294,11 +294,6 @@ func TestAnnotate(t *testing.T) {
 	if d := cmp.Diff(want, got.Text); d != "" {
 		t.Error(d)
 	}
-	here := address(t, path, "here")
-	sampled := Annotate(runners.Crash{Text: fmt.Sprintf("cpu0 at 0x%016x, halted; cpu1 at 0x0000000000000001 (3 of 5)\n", here)}, table)
-	if want := fmt.Sprintf("cpu0 at 0x%016x [deepest sys/kern/main.c:6], halted; cpu1 at 0x0000000000000001 (3 of 5)\n", here); sampled.Text != want {
-		t.Errorf("%swant %s", sampled.Text, want)
-	}
 	c.Frames = append(c.Frames, runners.Frame{Func: "netmap_poll", Offset: 0x5c}, runners.Frame{Addr: 7}, runners.Frame{Func: "outer", Offset: off + 1})
 	_, frames := Symbolize(c, table)
 	stack := append(slices.Clone(inlined), Frame{Func: "netmap_poll"}, Frame{})
