@@ -30,6 +30,7 @@ func rows() []row {
 	return []row{
 		exchange(), dropOne("r01_sack", true), dropOne("r01_plain", false), leak("l01", suites.Smoke, smokeRounds, V4), bulk(),
 		leak("l01_long", suites.Functional, longRounds),
+		masks("r02", suites.Functional, 200, 10*time.Minute), masks("r02_many", suites.Soak, 20_000, 6*time.Hour),
 	}
 }
 
