@@ -2,12 +2,14 @@ package orchestrator
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/headwatch/headwatch/orchestrator/pipeline"
 	"github.com/headwatch/headwatch/runners"
+	"github.com/headwatch/headwatch/suites"
 )
 
 // offer is what a machine has for the cases that ask for more than any has.
@@ -106,4 +108,28 @@ func links(m pipeline.Machine) (out []string) {
 		out = append(out, n.Link)
 	}
 	return out
+}
+
+// able counts the cases that a machine can run, as far as can be told before it is
+// booted.
+func able(m pipeline.Machine, cases []suites.Case) (n int) {
+	may := offered(m, runners.Facts{Accel: "kvm", Flags: []string{"pcid"}})
+	for _, c := range cases {
+		if unmet(c.Requires, may) == "" {
+			n++
+		}
+	}
+	return n
+}
+
+// Fitting names the machine that can run most of some cases, of equal ones the first by
+// name; empty: there are no machines.
+func Fitting(machines map[string]pipeline.Machine, cases []suites.Case) (best string) {
+	most := -1
+	for _, name := range slices.Sorted(maps.Keys(machines)) {
+		if n := able(machines[name], cases); n > most {
+			best, most = name, n
+		}
+	}
+	return best
 }
