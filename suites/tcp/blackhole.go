@@ -38,7 +38,6 @@ func backoff(name string, layer suites.Layer, doublings int, timeout time.Durati
 // hole is a connection behind which nothing answers any more.
 type hole struct {
 	doublings int
-	errno     string
 }
 
 func (h *hole) run(ctx context.Context, b *Bed) error {
