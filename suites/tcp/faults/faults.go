@@ -29,6 +29,9 @@ type Fault struct {
 	// Every bounds how rare it is: it hits one occasion in so many, from 1 to Every, by
 	// the seed.
 	Every int
+	// Chance is the percentage of machines that have it at all, drawn by the seed of the
+	// case. 0: all.
+	Chance int
 	// Reason is a regular expression for what the case must say of it.
 	Reason string
 }
@@ -46,8 +49,9 @@ func (f Fault) Finds(name string) bool {
 	return name == f.Case || strings.HasPrefix(name, f.Case+"_")
 }
 
-// In is the case with the fault planted before it begins. It measures fault_hits, how
-// often the fault hit, and is broken when it says nothing though there was none to find.
+// In is the case with the fault planted before it begins. It measures fault_planted,
+// whether the machine has it, and fault_hits, how often it hit; and it is broken when it
+// finds nothing because there was nothing to find.
 func (f Fault) In(c suites.Case) suites.Case {
 	run := c.Run
 	c.Name = f.Name + "_in_" + c.Name
@@ -56,12 +60,12 @@ func (f Fault) In(c suites.Case) suites.Case {
 			return err
 		}
 		err := run(ctx, t)
-		hits, unread := count(ctx, t.Guest)
-		t.Metrics["fault_hits"] = float64(hits)
+		planted, hits, unread := state(ctx, t.Guest)
+		t.Metrics["fault_planted"], t.Metrics["fault_hits"] = planted, hits
 		switch {
 		case unread != nil:
 			return errors.Join(fmt.Errorf("fault %s: how often it hit: %w", f.Name, unread), err)
-		case err == nil && hits == 0 && f.Name != None:
+		case err == nil && hits == 0 && planted == 1:
 			return fmt.Errorf("fault %s never hit: the case gave it no occasion", f.Name)
 		}
 		return err
@@ -76,7 +80,11 @@ func (f Fault) plant(ctx context.Context, t *suites.T) error {
 	}
 	every := 1 + t.Rand.IntN(max(f.Every, 1))
 	t.Metrics["fault_every"] = float64(every)
-	args := guest.ModuleLoadArgs{Path: ModulePath, Params: fmt.Sprintf("fault=%s seed=%d every=%d", f.Name, t.Rand.Uint64()|1, every)}
+	chance := f.Chance
+	if chance == 0 {
+		chance = 100
+	}
+	args := guest.ModuleLoadArgs{Path: ModulePath, Params: fmt.Sprintf("fault=%s seed=%d every=%d chance=%d", f.Name, t.Rand.Uint64()|1, every, chance)}
 	var loaded guest.ModuleLoaded
 	err := t.Guest.Call(ctx, guest.OpModuleLoad, args, &loaded)
 	var refused interface{ KernelRefused() string }
@@ -91,11 +99,19 @@ func (f Fault) plant(ctx context.Context, t *suites.T) error {
 	return nil
 }
 
-// count is how often the fault has hit.
-func count(ctx context.Context, g suites.Guest) (int64, error) {
+// state says whether the machine has its fault, as 1 or 0, and how often it has hit.
+func state(ctx context.Context, g suites.Guest) (planted, hits float64, err error) {
+	has, err := kernel.File(ctx, g, parameters+"planted")
+	if err != nil {
+		return 0, 0, err
+	}
+	if strings.TrimSpace(string(has)) == "Y" {
+		planted = 1
+	}
 	raw, err := kernel.File(ctx, g, parameters+"hits")
 	if err != nil {
-		return 0, err
+		return planted, 0, err
 	}
-	return strconv.ParseInt(strings.TrimSpace(string(raw)), 10, 64)
+	hits, err = strconv.ParseFloat(strings.TrimSpace(string(raw)), 64)
+	return planted, hits, err
 }

@@ -25,6 +25,18 @@ static int left_out(struct pt_regs *regs)
 	return 1;
 }
 
+unsigned long hw_address(const char *function)
+{
+	struct kprobe there = { .symbol_name = function };
+	unsigned long at;
+
+	if (register_kprobe(&there))
+		return 0;
+	at = (unsigned long)there.addr;
+	unregister_kprobe(&there);
+	return at;
+}
+
 static struct sock *socket_of(struct pt_regs *regs)
 {
 	return (struct sock *)regs->di;
@@ -40,7 +52,8 @@ static int never_fast(struct kprobe *p, struct pt_regs *regs)
 	return 0;
 }
 
-/* hasty: the first duplicate acknowledgement is enough (R01). */
+/* hasty: the first duplicate acknowledgement is enough (R05; in R01 the duplicates come at
+ * once, so that nobody sees it). */
 static int hasty(struct kprobe *p, struct pt_regs *regs)
 {
 	if (hw_flow(socket_of(regs))) {
@@ -61,10 +74,13 @@ static int short_rto(struct kprobe *p, struct pt_regs *regs)
 	return 0;
 }
 
-/* no_growth: the congestion window stays as it began (P01). */
+static u32 ceiling;
+
+/* no_growth: the congestion window stops at a few segments, how many the seed says
+ * (P01). */
 static int no_growth(struct kprobe *p, struct pt_regs *regs)
 {
-	return left_out(regs);
+	return tcp_sk(socket_of(regs))->snd_cwnd < ceiling ? 0 : left_out(regs);
 }
 
 /* no_backoff: the retransmission timer does not double (R04). It is halved before the
@@ -131,12 +147,17 @@ static int at(const char *function, kprobe_pre_handler_t f)
 AT(never_fast, "tcp_rcv_established")
 AT(hasty, "tcp_rcv_established")
 AT(short_rto, "tcp_rearm_rto")
-AT(no_growth, "tcp_reno_cong_avoid")
 AT(no_backoff, "tcp_retransmit_timer")
 AT(no_persist, "tcp_send_probe0")
 AT(no_slowdown, "tcp_write_xmit")
 AT(no_synack_again, "inet_rtx_syn_ack")
 AT(no_limit, "tcp_oow_rate_limited")
+
+static int plant_no_growth(void)
+{
+	ceiling = 12 + hw_draw(3);
+	return at("tcp_reno_cong_avoid", no_growth);
+}
 
 const struct hw_fault hw_call_faults[] = {
 	{ "never_fast", plant_never_fast },

@@ -100,7 +100,32 @@ static unsigned int copied(struct sk_buff *skb, const struct nf_hook_state *s)
 	return NF_ACCEPT;
 }
 
-/* twice: new data are sent two times (F01). */
+static int (*retransmit)(struct sock *sk, struct sk_buff *skb, int segments);
+
+/* again_now sends the oldest data that nobody has acknowledged again, and takes back what
+ * TCP notes of it but the count: it would not trust its own account of what is lost. */
+static void again_now(struct sock *sk)
+{
+	struct sk_buff *head = tcp_rtx_queue_head(sk);
+	struct tcp_sock *tp = tcp_sk(sk);
+
+	if (!head || tp->retrans_out || inet_csk(sk)->icsk_ca_state != TCP_CA_Open || !hw_hit() || retransmit(sk, head, 1))
+		return;
+	tp->retrans_out -= tcp_skb_pcount(head);
+	tp->retrans_stamp = 0;
+	TCP_SKB_CB(head)->sacked &= ~TCPCB_RETRANS;
+}
+
+/* needless: each time that new data are sent, older ones are sent again, by the kernel's
+ * own function and counted by it (F01). */
+static unsigned int needless(void *priv, struct sk_buff *skb, const struct nf_hook_state *s)
+{
+	if (fresh(skb, s))
+		again_now(s->sk);
+	return NF_ACCEPT;
+}
+
+/* twice: new data are sent two times, which the kernel does not count (F01). */
 static unsigned int twice(void *priv, struct sk_buff *skb, const struct nf_hook_state *s)
 {
 	return fresh(skb, s) && hw_hit() ? copied(skb, s) : NF_ACCEPT;
@@ -213,7 +238,14 @@ OUT(bad_checksum)
 IN(wrong_delivery)
 IN(ignore_sack)
 
+static int plant_needless(void)
+{
+	retransmit = (void *)hw_address("tcp_retransmit_skb");
+	return retransmit ? hook(needless, NF_INET_LOCAL_OUT) : -ENOENT;
+}
+
 const struct hw_fault hw_frame_faults[] = {
+	{ "needless", plant_needless },
 	{ "twice", plant_twice },
 	{ "wrong_data", plant_wrong_data },
 	{ "wrong_again", plant_wrong_again },

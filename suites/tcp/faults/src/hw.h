@@ -30,6 +30,10 @@ bool hw_flow(const struct sock *sk);
 /* hw_count notes a hit of a fault that goes by hw_flow. */
 void hw_count(void);
 
+/* hw_address is where a function of the kernel is that modules cannot call by its name;
+ * 0: it has none. */
+unsigned long hw_address(const char *function);
+
 /* hw_draw gives a number below n that follows from the seed. */
 u32 hw_draw(u32 n);
 

@@ -27,7 +27,11 @@ static uint chance = 100;
 module_param(chance, uint, 0444);
 MODULE_PARM_DESC(chance, "percent of the machines that have it at all");
 
-/* Read by who wants to know whether a fault was there to be caught. */
+/* What follows is read by who wants to know whether a fault was there to be caught. */
+static bool planted;
+module_param(planted, bool, 0444);
+MODULE_PARM_DESC(planted, "whether this machine has it; what is given is not heard");
+
 static int hits_get(char *buffer, const struct kernel_param *kp);
 static const struct kernel_param_ops hits_ops = { .get = hits_get };
 module_param_cb(hits, &hits_ops, NULL, 0444);
@@ -88,7 +92,9 @@ static const struct hw_fault *find(const char *name)
 static int __init hw_init(void)
 {
 	const struct hw_fault *f = NULL;
+	int err;
 
+	planted = false;
 	if (every < 1 || chance > 100)
 		return -EINVAL;
 	if (strcmp(fault, "none") && !(f = find(fault))) {
@@ -99,7 +105,9 @@ static int __init hw_init(void)
 	phase = hw_draw(every);
 	if (!f || hw_draw(100) >= chance)
 		return 0;
-	return f->plant();
+	err = f->plant();
+	planted = !err;
+	return err;
 }
 module_init(hw_init);
 
