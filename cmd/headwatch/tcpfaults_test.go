@@ -143,7 +143,7 @@ func seeded(have []suites.Case) (all []planted) {
 	idle := suites.Case{Name: "idle", Timeout: longest, Run: func(context.Context, *suites.T) error { return nil }}
 	for i, f := range faults.All() {
 		able := slices.DeleteFunc(slices.Clone(have), func(c suites.Case) bool {
-			return !f.Finds(c.Name) || c.Timeout > longest && os.Getenv("HEADWATCH_LONG") == ""
+			return !f.Finds(c.Name) || c.Timeout > longest && !f.Quick && os.Getenv("HEADWATCH_LONG") == ""
 		})
 		if len(able) == 0 {
 			add(f, idle, suites.Broken, "never hit")

@@ -29,6 +29,8 @@ type Fault struct {
 	// Every bounds how rare it is: it hits one occasion in so many, from 1 to Every, by
 	// the seed.
 	Every int
+	// Quick says that the case ends soon when it finds the fault, whatever it may take.
+	Quick bool
 	// Chance is the percentage of machines that have it at all, drawn by the seed of the
 	// case. 0: all.
 	Chance int
