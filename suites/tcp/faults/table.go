@@ -19,7 +19,7 @@ func All() []Fault {
 		{Name: "ignore_sack", Summary: "the peer's SACK blocks are not read", Case: "r01_sack", Every: 1, Reason: `no-fast-retransmit|ms after the third duplicate`},
 
 		{Name: "leak_syn", Summary: "an object of a slab stays for each SYN", Case: "l01", Every: 4, Reason: `zone hw_syn: \d+ items more in use`},
-		{Name: "leak_skb", Summary: "a copy of the SYN is never freed", Case: "l01", Every: 4, Reason: `zone skbuff\w*: \d+ items more in use`},
+		{Name: "leak_skb", Summary: "a copy of the SYN is never freed", Case: "l01", Every: 4, Reason: `zone (skbuff\w*|kmalloc-1k): \d+ items more in use`},
 		{Name: "leak_sock", Summary: "the last reference to a socket is never dropped", Case: "l01", Every: 4, Reason: `zone TCP: \d+ items more in use`},
 
 		{Name: "no_growth", Summary: "the congestion window stops at 12 to 14 segments", Case: "p01", Every: 1, Reason: `4 MiB took .* more than 10 % off`},
