@@ -62,7 +62,7 @@ func FreeBSD(hz int) Profile {
 	tick := time.Second / time.Duration(hz)
 	return Profile{
 		Name: "freebsd", Tick: tick,
-		TimerLate: .05, // kern/kern_tc.c: kern.timecounter.alloweddeviation, in percent
+		TimerLate: 1. / 16, // kern/kern_tc.c: tc_adjprecision, 5 percent in powers of two
 		Reaction:  10 * time.Millisecond, LateSlack: 100*time.Millisecond + 3*tick,
 		RTOInitial: time.Second,                 // netinet/tcp_timer.h: TCPTV_RTOBASE
 		RTOMin:     time.Duration(hz/33) * tick, // tcp_timer.h: TCPTV_MIN, hz/33 in whole ticks
