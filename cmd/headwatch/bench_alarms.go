@@ -6,15 +6,18 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"math"
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/headwatch/headwatch/orchestrator"
 	"github.com/headwatch/headwatch/runners"
@@ -26,6 +29,7 @@ type alarmOptions struct {
 	run   runOptions
 	limit time.Duration
 	each  int
+	jobs  int
 }
 
 func benchAlarmsCommand(a *app) *cobra.Command {
@@ -49,6 +53,7 @@ rig or a busy host broke counts apart. Exit 1 when one has failed now.`,
 	f.Uint64Var(&o.run.seed, "seed", 0, "first seed `N` (default: after the last one that was used)")
 	f.DurationVar(&o.limit, "for", 10*time.Minute, "how `long`; what has begun is finished")
 	f.IntVar(&o.each, "each", 5, "executions for each cold boot")
+	f.IntVarP(&o.jobs, "jobs", "j", 1, "boots side by side: many cases wait more than they work")
 	return cmd
 }
 
@@ -76,8 +81,8 @@ type alarmRow struct {
 }
 
 func (a *app) benchAlarms(ctx context.Context, o alarmOptions) (err error) {
-	if o.each < 1 || o.limit <= 0 {
-		return usagef("want at least one execution for each boot, and some time")
+	if o.each < 1 || o.limit <= 0 || o.jobs < 1 {
+		return usagef("want at least one execution for each boot, one boot at a time, and some time")
 	}
 	file, err := a.loadPipeline()
 	if err != nil {
@@ -118,17 +123,33 @@ func (a *app) benchAlarms(ctx context.Context, o alarmOptions) (err error) {
 		}
 		j.Seed++
 	}
-	now, err := a.executeFor(ctx, b, j, only, o, path)
-	if err != nil {
+	k := executions{path: path, seed: j.Seed, end: time.Now().Add(o.limit), said: a.stderr}
+	var workers errgroup.Group
+	for n := range o.jobs {
+		workers.Go(func() error { return k.work(ctx, b, j, only, o.each, n, o.jobs) })
+	}
+	if err := workers.Wait(); err != nil {
 		return rig(err)
 	}
-	return a.tellAlarms(sumExecutions(append(all, now...)), now)
+	return a.tellAlarms(sumExecutions(append(all, k.all...)), k.all)
 }
 
-// executeFor runs the cases until the time is over, and adds what comes of each to the
-// file as it comes.
-func (a *app) executeFor(ctx context.Context, b *workbench, j orchestrator.Job, only string, o alarmOptions, path string) (all []execution, err error) {
+// executions is what the workers of a bench add to.
+type executions struct {
+	path string
+	end  time.Time
+	said io.Writer
+
+	mu   sync.Mutex
+	seed uint64 // the next
+	all  []execution
+}
+
+// work runs the cases until the time is over. The n-th of so many workers has boots of its
+// own.
+func (k *executions) work(ctx context.Context, bench *workbench, j orchestrator.Job, only string, each, n, workers int) error {
 	var held runners.Template
+	b := *bench
 	b.keep = func(t runners.Template) {
 		if held != nil {
 			held.Close()
@@ -140,29 +161,41 @@ func (a *app) executeFor(ctx context.Context, b *workbench, j orchestrator.Job, 
 			held.Close()
 		}
 	}()
-	end := time.Now().Add(o.limit)
-	for n := 0; time.Now().Before(end); n++ {
-		j.Repeat = n / o.each
+	for i := 0; time.Now().Before(k.end); i++ {
+		j.Repeat, j.Seed = n+workers*(i/each), k.nextSeed()
 		doc, err := b.execute(ctx, j, only)
 		if err != nil {
-			return all, err
+			return err
 		}
-		var lines []execution
-		for _, r := range doc.Results {
-			if r.Case != orchestrator.CaseBoot {
-				lines = append(lines, execution{time.Now().UTC(), ownVersion(), j.Target, j.Image, j.Machine, r.Case, r.Status, j.Seed, r.Reason})
-			}
-			if r.Status == suites.Failed.String() {
-				fmt.Fprintf(a.stderr, "seed %d: %s failed%s\n", j.Seed, r.Case, because(r.Reason))
-			}
+		if err := k.add(j, doc); err != nil {
+			return err
 		}
-		if err := appendExecutions(path, lines); err != nil {
-			return all, err
-		}
-		all = append(all, lines...)
-		j.Seed++
 	}
-	return all, nil
+	return nil
+}
+
+func (k *executions) nextSeed() uint64 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.seed++
+	return k.seed - 1
+}
+
+// add keeps what came of the cases, at once: a bench that is killed has told it.
+func (k *executions) add(j orchestrator.Job, doc handRun) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var lines []execution
+	for _, r := range doc.Results {
+		if r.Case != orchestrator.CaseBoot {
+			lines = append(lines, execution{time.Now().UTC(), ownVersion(), j.Target, j.Image, j.Machine, r.Case, r.Status, j.Seed, r.Reason})
+		}
+		if r.Status == suites.Failed.String() {
+			fmt.Fprintf(k.said, "seed %d: %s failed%s\n", j.Seed, r.Case, because(r.Reason))
+		}
+	}
+	k.all = append(k.all, lines...)
+	return appendExecutions(k.path, lines)
 }
 
 // readExecutions reads what was added before for a target. A last line that a kill cut
