@@ -113,7 +113,8 @@ func (m *matrix) nextPort() uint16 {
 type victim struct {
 	b    *Bed
 	peer *peer.Conn
-	id   int // the guest's socket
+	id   int  // the guest's socket; 0: it is closed
+	gap  bool // the peer has sent data behind a gap
 }
 
 // rounds opens connections, takes them to a state, and ends them, each step for all of
@@ -180,7 +181,7 @@ func (m *matrix) open(ctx context.Context, count int, o peer.ConnOptions) ([]*vi
 		if !ok {
 			return nil, fmt.Errorf("the agent accepted no connection from %v", c.Local)
 		}
-		victims[i] = &victim{m.bed, c, id}
+		victims[i] = &victim{b: m.bed, peer: c, id: id}
 	}
 	return victims, nil
 }

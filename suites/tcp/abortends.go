@@ -64,6 +64,7 @@ func (v *victim) unread(ctx context.Context) error {
 
 // outOfOrder is data behind a gap.
 func (v *victim) outOfOrder(ctx context.Context) error {
+	v.gap = true
 	s := v.peer.State()
 	v.peer.Send(wire.Segment{Flags: wire.ACK, Seq: s.Next + abortBytes, Payload: make([]byte, abortBytes)})
 	_, err := v.peer.Expect(ctx, func(p *wire.Packet) bool { return p.TCP.Ack == s.Next })
@@ -165,7 +166,10 @@ func (v *victim) closed(ctx context.Context) error {
 	if err := v.await(ctx, "the guest ends its stream", func(s *peer.State) bool { return s.RST || s.FIN && s.RcvNext.From(s.IRS+1) > len(s.Received) }); err != nil {
 		return err
 	}
-	if before.Una == before.Next && !v.finished(before) {
+	if v.gap { // nothing may come behind a FIN
+		v.peer.Write(make([]byte, 2*abortBytes))
+	}
+	if !finished(before) {
 		v.peer.CloseWrite()
 	}
 	if err := v.await(ctx, "the guest acknowledges the FIN", func(s *peer.State) bool { return s.RST || s.Una == s.Next }); err != nil {
@@ -178,7 +182,7 @@ func (v *victim) closed(ctx context.Context) error {
 }
 
 // finished says whether the peer has sent its FIN.
-func (v *victim) finished(s peer.State) bool { return int(s.Next-s.ISS-1) > len(s.Sent) }
+func finished(s peer.State) bool { return int(s.Next-s.ISS-1) > len(s.Sent) }
 
 // silence is a peer that is gone. The guest finds out by keepalives, or, on Linux while
 // something is outstanding, by its user timeout.
