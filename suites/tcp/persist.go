@@ -174,7 +174,7 @@ func (p *probes) judge(t persistTimer, profile *judge.Profile) error {
 		gap := at - last
 		low, high := t.least-t.least/10, t.first+t.first/2
 		if i > 0 {
-			low, high = before*17/10, before*24/10
+			low, high = before*17/10, before*3
 			if t.floor && before < t.least+t.least/5 {
 				low = t.least - t.least/10
 			}
