@@ -29,7 +29,7 @@ func Suite() suites.Suite {
 func rows() []row {
 	return []row{
 		exchange(), dropOne("r01_sack", true), dropOne("r01_plain", false), leak("l01", suites.Smoke, smokeRounds, V4), bulk(),
-		leak("l01_long", suites.Functional, longRounds), abort(), persist(), odd(), flood(), flood(),
+		leak("l01_long", suites.Functional, longRounds), abort(), persist(), odd(), flood(), icmp(),
 	}
 }
 
