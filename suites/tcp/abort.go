@@ -29,7 +29,7 @@ func abort() row {
 		summary: "reset, abort, close and timeout of connections with unsent, unread, out-of-order, SACKed data, half-open, half-closed: nothing stays in use",
 		plan: func(Family, *suites.T) Plan {
 			return Plan{
-				Script: &peer.ScriptOptions{}, Lenient: true, Uncounted: resends, Run: abortAll,
+				Script: &peer.ScriptOptions{}, Lenient: true, Uncounted: resentCounts, Run: abortAll,
 				Settings: map[string][]Setting{
 					"freebsd": {
 						{Name: "net.inet.tcp.msl", Value: "100", Why: "TIME_WAIT ends in 0.2 s"},

@@ -49,7 +49,7 @@ func flood() row {
 		name: "l03", layer: suites.Functional, timeout: 5 * time.Minute,
 		summary: "10,000 segments that established connections must not take: no buffer stays in use, and the connections live",
 		plan: func(Family, *suites.T) Plan {
-			return Plan{Script: &peer.ScriptOptions{}, Lenient: true, Uncounted: resends, Run: floodAll,
+			return Plan{Script: &peer.ScriptOptions{}, Lenient: true, Uncounted: resentCounts, Run: floodAll,
 				Expect: func(x *judge.Expect) { x.Off = append(x.Off, judge.BadEcho) }} // PAWS has no echo of ours
 		},
 	}

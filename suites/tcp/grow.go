@@ -194,6 +194,6 @@ func lasting(states kernel.Counters) string {
 	return strings.Join(told, ", ")
 }
 
-// resends are the counters of what is sent again. Cases that let connections die in the
+// resentCounts are the counters of what is sent again. Cases that let connections die in the
 // middle of something do not compare them.
-var resends = []judge.Counter{judge.ResentSegments, judge.ResentBytes, judge.Timeouts, judge.FastRetransmits, judge.SACKSegments, judge.Probes}
+var resentCounts = []judge.Counter{judge.ResentSegments, judge.ResentBytes, judge.Timeouts, judge.FastRetransmits, judge.SACKSegments, judge.Probes}

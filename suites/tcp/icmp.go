@@ -62,7 +62,7 @@ func icmp() row {
 		summary: "ICMP errors end nothing that stands; too big and black holes make segments shorter, forged ones do not",
 		plan: func(Family, *suites.T) Plan {
 			p := &icmpParts{}
-			return Plan{Script: &peer.ScriptOptions{}, Lenient: true, Uncounted: resends, Run: p.run, Look: p.look,
+			return Plan{Script: &peer.ScriptOptions{}, Lenient: true, Uncounted: resentCounts, Run: p.run, Look: p.look,
 				Settings: map[string][]Setting{
 					"freebsd": {
 						{Name: "net.inet.tcp.pmtud_blackhole_detection", Value: "1", Why: "tcp_timer.c; off by default"},

@@ -44,7 +44,7 @@ func odd() row {
 		summary: "SYN, SYN|FIN, RST in the window, ACK of nothing, in each state: one answer each, no loop, connections live on",
 		plan: func(Family, *suites.T) Plan {
 			o := &oddities{}
-			return Plan{Script: &peer.ScriptOptions{}, Lenient: true, Tries: 3, Uncounted: resends, Run: o.run, Look: o.look,
+			return Plan{Script: &peer.ScriptOptions{}, Lenient: true, Tries: 3, Uncounted: resentCounts, Run: o.run, Look: o.look,
 				// It is the script that resets, closes twice, and answers for ports that have no
 				// connection.
 				Expect: func(x *judge.Expect) { x.Off = append(x.Off, judge.BadRST, judge.AfterReset, judge.AckAhead) }}
