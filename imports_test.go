@@ -42,6 +42,7 @@ var rules = []rule{
 	{"orchestrator/verdict", []string{"suites"}},
 	{"orchestrator/bisect", nil},
 	{"orchestrator/demo", nil},
+	{"orchestrator/report", nil},
 	{"orchestrator", []string{"suites", "runners", "orchestrator/pipeline", "orchestrator/verdict", "orchestrator/bisect"}},
 	{"orchestrator/...", []string{"orchestrator", "orchestrator/verdict", "orchestrator/pipeline", "suites", "runners"}},
 	{"web/api", nil},

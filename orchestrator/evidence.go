@@ -94,7 +94,7 @@ func (p Planner) unreachable(v View, s series, id string, known map[TallyKey]ver
 		for _, name := range p.Layers[layer].Suites {
 			for _, c := range p.caseNames(name, layer) {
 				k := TallyKey{Build: id, Machine: s.machine, Case: c}
-				if stops(known[k]) && !onlySkipped(v.Tallies[k]) {
+				if stops(known[k]) && !onlySkipped(v.Tallies[k]) && !v.excused[k] {
 					return true
 				}
 			}
@@ -239,9 +239,13 @@ func tallies(v View, s series, line []bisect.Point, t turn) (out []bisect.Tally,
 			continue
 		}
 		last = id
-		n := v.Tallies[TallyKey{Build: id, Machine: s.machine, Case: s.name}]
-		if s.name == CaseBuild {
+		key := TallyKey{Build: id, Machine: s.machine, Case: s.name}
+		n := v.Tallies[key]
+		switch {
+		case s.name == CaseBuild:
 			n = buildCounts(v.Builds[id])
+		case v.excused[key]:
+			continue // another failure, and a known one
 		}
 		if n.Passed+n.Failed > 0 || i == t.bad {
 			out = append(out, bisect.Tally{Passed: n.Passed, Failed: n.Failed})

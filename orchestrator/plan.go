@@ -49,6 +49,7 @@ type Planner struct {
 	Layers   map[suites.Layer]pipeline.Layer
 	Suites   []suites.Suite
 	Every    map[string]bool // upstreams of which each commit is tested, not the newest only
+	Known    []verdict.KnownFailure
 }
 
 // Plan turns what is known of a target into what to do: verdicts from counts,
@@ -56,6 +57,8 @@ type Planner struct {
 func (p Planner) Plan(v View) Decision {
 	d := Decision{Upstream: v.Upstream, Target: v.Target, Rig: v.Rig.Digest}
 	cells := p.cells(v)
+	d.Known = p.reviewKnown(v)
+	v.excuse(d.Known)
 	d.Verdicts = judge(v)
 	found := p.regress(v, cells, d.Verdicts)
 	d.Regressions = found.regs
@@ -254,7 +257,7 @@ func (p Planner) wanted(v View, key RunKey, cases []string, confirm map[TallyKey
 		// A case that a run did not come to, as a part that this build does not have,
 		// says nothing by running again.
 		if said && told > 0 {
-			if _, more := verdict.Judge(n); more > 0 {
+			if _, more := v.judgeCase(tally); more > 0 {
 				want = max(want, told+more)
 			}
 		}
@@ -332,13 +335,11 @@ func buildJob(v View, commit, build string) Job {
 	return Job{ID: id, Kind: BuildJob, Upstream: v.Upstream, Commit: commit, Target: v.Target, Build: build, Rig: v.Rig.Digest}
 }
 
-// layerPassed says whether every case of a suite is good, or was skipped whenever
-// it was asked. What is broken or goes both ways has not passed.
+// layerPassed says whether every case of a suite is good, was skipped whenever it was
+// asked, or fails as is known. What is broken or goes both ways has not passed.
 func layerPassed(v View, key RunKey, cases []string) bool {
 	for _, name := range cases {
-		n := v.Tallies[TallyKey{Build: key.Build, Machine: key.Machine, Case: name}]
-		got, _ := verdict.Judge(n)
-		if got != verdict.Good && (name == CaseBoot || !onlySkipped(n)) {
+		if v.stopsLayer(TallyKey{Build: key.Build, Machine: key.Machine, Case: name}) {
 			return false
 		}
 	}
@@ -349,7 +350,7 @@ func layerPassed(v View, key RunKey, cases []string) bool {
 func judge(v View) []Judgement {
 	var out []Judgement
 	for key, c := range v.Tallies {
-		if got, _ := verdict.Judge(c); got != "" {
+		if got, _ := v.judgeCase(key); got != "" {
 			out = append(out, Judgement{TallyKey: key, Verdict: got, Counts: c})
 		}
 	}

@@ -145,6 +145,9 @@ type View struct {
 	Tallies     map[TallyKey]verdict.Counts
 	Runs        map[RunKey]RunCounts
 	Regressions []Regression
+	Known       []Known // as the last plan left it
+
+	excused map[TallyKey]bool // results that known failures account for: see excuse
 }
 
 // TallyKey names one case on one build on one machine. Case "boot" has a tally
@@ -177,6 +180,7 @@ type Decision struct {
 	Jobs        []Job
 	Verdicts    []Judgement
 	Regressions []Regression // ID 0: new; else an update
+	Known       []Known      // all there are; nil: they were not looked at
 }
 
 // Judgement is the verdict on one case of one build.

@@ -50,6 +50,7 @@ func leastTried(v View, jobs []Job) []Job {
 // telling anything. The least tried come first, and then those in the middle.
 func (p Planner) Again(v View) []Selection {
 	cells := p.cells(v)
+	v.excuse(p.reviewKnown(v))
 	known := p.knownOf(v, judge(v))
 	at := places(v.Line)
 	var sel []Selection

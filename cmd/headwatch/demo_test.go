@@ -46,10 +46,31 @@ func TestDemo(t *testing.T) {
 	if r := doc.Regressions[0]; r.Culprit == "" || r.Culprit != r.ExpectedCulprit || r.Confidence < .99 || r.Run == "" {
 		t.Errorf("regression: %+v", r)
 	}
+	wantReport(t, state, doc.Regressions[0])
 	again := finishDemo(t, state) // a complete one shows its results again
 	wantSameDemo(t, again, doc)
 	if os.Getenv("HEADWATCH_LONG") != "" {
 		wantSameDemo(t, doc, finishDemo(t, filepath.Join(t.TempDir(), "undisturbed")))
+	}
+}
+
+// wantReport reads the report of the demo's regression in both formats.
+func wantReport(t *testing.T, state string, g demoRegression) {
+	t.Helper()
+	for _, format := range []string{"text", "markdown"} {
+		var out, stderr bytes.Buffer
+		if code := run([]string{"report", "1", "--format", format, "--state", state}, &out, &stderr); code != exitGood {
+			t.Errorf("report: exit %d, %s", code, stderr.String())
+		}
+		for _, want := range []string{g.Case, "commit " + g.Culprit, "headwatch reproduce " + g.Run, "guest/", "qemu-system", "failed in 0 of 5 boots"} {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("the %s report lacks %q:\n%s", format, want, out.String())
+			}
+		}
+	}
+	var out, stderr bytes.Buffer
+	if code := run([]string{"report", "2", "--state", state}, &out, &stderr); code != exitUsage || !strings.Contains(stderr.String(), "none of that number") {
+		t.Errorf("a report of nothing: exit %d, %s", code, stderr.String())
 	}
 }
 

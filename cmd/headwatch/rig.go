@@ -119,7 +119,7 @@ func (r *rigging) assemble(ctx context.Context) error {
 }
 
 func planner(file *pipeline.File, all []suites.Suite) orchestrator.Planner {
-	p := orchestrator.Planner{Cells: file.Cells(), Machines: file.Machines, Layers: file.Layers, Suites: all, Every: map[string]bool{}}
+	p := orchestrator.Planner{Cells: file.Cells(), Machines: file.Machines, Layers: file.Layers, Suites: all, Every: map[string]bool{}, Known: knownFailures(file)}
 	for name, u := range file.Upstreams {
 		p.Every[name] = u.Commits == "every"
 	}

@@ -51,10 +51,10 @@ func TestTCPSuiteFindsFaults(t *testing.T) {
 		t.Fatalf("%v\n%s", err, said.String())
 	}
 	cases := seeded(tcp.Suite().Cases)
-	left := trial(t, b, img.ID, cases, 7)
+	left := tryFaults(t, b, img.ID, cases, 7)
 	if len(left) > 0 { // a busy host can have made them something else than the fault did
 		t.Logf("%d of %d are done again, on another boot", len(left), len(cases))
-		left = trial(t, b, img.ID, left, 7)
+		left = tryFaults(t, b, img.ID, left, 7)
 	}
 	for _, c := range left {
 		t.Errorf("%s: want %v, with %v", c.run.Name, c.status, c.says)
@@ -77,9 +77,9 @@ func TestTCPSuiteFindsFaults(t *testing.T) {
 	}
 }
 
-// trial does the cases in clones of one boot, and gives those of which came something
+// tryFaults does the cases in clones of one boot, and gives those of which came something
 // else than should.
-func trial(t *testing.T, b *workbench, image string, cases []planted, seed uint64) (left []planted) {
+func tryFaults(t *testing.T, b *workbench, image string, cases []planted, seed uint64) (left []planted) {
 	t.Helper()
 	suite := suites.Suite{Name: "tcp"}
 	for _, c := range cases {

@@ -22,6 +22,7 @@ type reader struct {
 	suiteRefs []suiteRef
 	blocks    []block
 	passes    []pass
+	excuses   []excuse
 }
 
 // ref is a name where it is used.

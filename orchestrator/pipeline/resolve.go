@@ -18,6 +18,7 @@ func (r *reader) resolve() {
 	for _, p := range r.passes {
 		r.resolvePass(p)
 	}
+	r.resolveKnown()
 }
 
 // checkSuite notes a suite that does not exist, or has nothing to run in the

@@ -27,6 +27,17 @@ type File struct {
 	Schedules map[string]Schedule
 	Notify    map[string]Sink
 	Kyua      Kyua
+	// KnownFailures are the failures that are expected.
+	KnownFailures []KnownFailure
+}
+
+// KnownFailure is a failure that is expected. It has no end: it lapses when its case has
+// passed so often that it would have shown.
+type KnownFailure struct {
+	Case    string   // "suite/case", or a pattern of path.Match
+	Targets []string // empty: every target
+	Reason  string
+	Link    string // of the bug's report; may be empty
 }
 
 // Kyua says what the suite kyua runs of FreeBSD's own tests. The zero value is all

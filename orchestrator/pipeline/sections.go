@@ -43,6 +43,8 @@ func (r *reader) readFile(root *yaml.Node) {
 		"schedules": section(r, "schedule", f.Schedules, r.schedule),
 		"notify":    section(r, "sink", f.Notify, r.sink),
 		"kyua":      r.kyua,
+
+		"known-failures": r.knownFailures,
 	}, requiredKeys...)
 }
 

@@ -33,6 +33,9 @@ func (db *DB) Apply(ctx context.Context, d orchestrator.Decision) error {
 				return fmt.Errorf("regression of %s at %s: %w", g.Case, g.Bad, err)
 			}
 		}
+		if err := putKnown(ctx, tx, d); err != nil {
+			return fmt.Errorf("known failures: %w", err)
+		}
 		return nil
 	})
 }

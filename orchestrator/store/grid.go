@@ -123,3 +123,19 @@ func (db *DB) Tally(ctx context.Context, k orchestrator.TallyKey) (n verdict.Cou
 	})
 	return n, err
 }
+
+const imageTallyQuery = `SELECT coalesce(sum(s.status IN ('passed', 'expected_failure')), 0),
+	coalesce(sum(s.status = 'failed'), 0), coalesce(sum(s.status = 'broken'), 0), coalesce(sum(s.status = 'skipped'), 0)
+	FROM builds b CROSS JOIN jobs j ON j.build = b.id AND j.kind = 'run' AND j.image = b.image
+	CROSS JOIN runs r ON r.job = j.id AND r.state = 'finished'
+	CROSS JOIN results s ON s.run = r.id AND s.case_name = ?
+	WHERE b.target = ? AND b.image = ? AND j.machine = ?`
+
+// ImageTally counts the results of one case on one machine for all builds of a target
+// that made the same image: what one of them tells, all do.
+func (db *DB) ImageTally(ctx context.Context, target, image, machine, name string) (n verdict.Counts, err error) {
+	err = db.read(ctx, fmt.Sprintf("tally of %s on image %s", name, image), func(tx *sql.Tx) error {
+		return tx.QueryRowContext(ctx, imageTallyQuery, name, target, image, machine).Scan(&n.Passed, &n.Failed, &n.Broken, &n.Skipped)
+	})
+	return n, err
+}

@@ -56,6 +56,7 @@ func TestQueryPlans(t *testing.T) {
 		"open jobs":       {openJobsQuery, 0},
 		"evidence":        {evidenceQuery, 3},
 		"tally":           {tallyQuery, 3},
+		"tally of image":  {imageTallyQuery, 4},
 		"upstreams":       {upstreamsQuery, 0},
 		"recent commits":  {recentCommitsQuery, 3},
 		"commit":          {commitQuery, 2},

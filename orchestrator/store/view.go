@@ -25,7 +25,7 @@ func (db *DB) View(ctx context.Context, upstream, target string, rig orchestrato
 	}
 	err = db.read(ctx, fmt.Sprintf("view of %s on %s", target, upstream), func(tx *sql.Tx) error {
 		for _, part := range []func(context.Context, *sql.Tx, *orchestrator.View) error{
-			viewLine, viewSelected, viewBuilds, viewTries, viewTallies, viewRuns,
+			viewLine, viewSelected, viewBuilds, viewTries, viewTallies, viewRuns, viewKnown,
 		} {
 			if err := part(ctx, tx, &v); err != nil {
 				return err

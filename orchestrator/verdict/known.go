@@ -4,16 +4,19 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"path"
+	"slices"
+	"strings"
 )
 
 // KnownFailure is a failure that is expected, as the pipeline's list has it. It has
 // no date at which it ends: it lapses when the case has passed so often that the
 // failure would have shown.
 type KnownFailure struct {
-	Case   string // "suite/case"
-	Target string // empty: every target
-	Reason string
-	Link   string // of the bug's report
+	Case    string   // "suite/case", or a pattern of path.Match
+	Targets []string // empty: every target
+	Reason  string
+	Link    string // of the bug's report
 }
 
 // Check says what an entry lacks.
@@ -21,15 +24,24 @@ func (k KnownFailure) Check() error {
 	switch {
 	case k.Case == "":
 		return errors.New("known failure without a case: want suite/case")
+	case badPattern(k.Case):
+		return fmt.Errorf("known failure of %q: want suite/case, in which * stands for any part of a name", k.Case)
 	case k.Reason == "":
 		return fmt.Errorf("known failure of %s without a reason: say what fails, so that the next reader can tell whether it still does", k.Case)
 	}
 	return nil
 }
 
+func badPattern(s string) bool {
+	_, err := path.Match(s, "")
+	suite, name, ok := strings.Cut(s, "/")
+	return err != nil || !ok || suite == "" || name == "" || strings.ContainsAny(suite, "*?[\\")
+}
+
 // Covers says whether a failure of a case on a target is this one.
 func (k KnownFailure) Covers(name, target string) bool {
-	return k.Case == name && (k.Target == "" || k.Target == target)
+	match, err := path.Match(k.Case, name)
+	return err == nil && match && (len(k.Targets) == 0 || slices.Contains(k.Targets, target))
 }
 
 // KnownState says what became of a known failure. The zero value is invalid.
@@ -58,18 +70,24 @@ type KnownBuild struct {
 	Ran    bool
 }
 
+// KnownReview is what became of a known failure.
+type KnownReview struct {
+	State KnownState
+	Lacks int // passes in a row until it lapses
+	At    int // index of the build at which it lapsed, when it has
+}
+
 // ReviewKnown says what became of a known failure on the builds since it is listed,
-// oldest first, and how many passes it still lacks to lapse. A failure of
-// one boot in ten needs more passes than one of each: they are counted against the
-// lower 95 % limit of the rate at which it failed while it did. An entry that has
-// lapsed stays so: a later failure is news.
-func ReviewKnown(builds []KnownBuild) (state KnownState, lacks int) {
+// oldest first. A failure of one boot in ten needs more passes than one of each: they
+// are counted against the lower 95 % limit of the rate at which it failed while it did.
+// An entry that has lapsed stays so: a later failure is news.
+func ReviewKnown(builds []KnownBuild) KnownReview {
 	passed, failed, inARow := 0, 0, 0
-	for _, b := range builds {
+	for i, b := range builds {
 		if b.Failed == 0 {
 			inARow += b.Passed
 			if need := lapseNeeds(passed, failed); inARow >= need {
-				return Lapsed, 0
+				return KnownReview{State: Lapsed, At: i}
 			}
 			continue
 		}
@@ -77,18 +95,17 @@ func ReviewKnown(builds []KnownBuild) (state KnownState, lacks int) {
 		passed += b.Passed + inARow
 		inARow = 0
 	}
-	lacks = lapseNeeds(passed, failed) - inARow
+	r := KnownReview{State: Untold, Lacks: lapseNeeds(passed, failed) - inARow}
 	switch last := len(builds) - 1; {
 	case last < 0:
-		return Untold, lacks
 	case builds[last].Failed > 0:
-		return Expected, lacks
+		r.State = Expected
 	case builds[last].Passed > 0:
-		return Unexpected, lacks
+		r.State = Unexpected
 	case builds[last].Ran && builds[last].Skipped == 0 && builds[last].Broken == 0:
-		return VanishedCase, lacks
+		r.State = VanishedCase
 	}
-	return Untold, lacks
+	return r
 }
 
 // lapseNeeds is how many passes in a row leave less than lapseDoubt to a failure

@@ -54,16 +54,24 @@ func TestReviewKnown(t *testing.T) {
 		{"never failed since", []KnownBuild{known(true, 5, 0)}, Lapsed, 0},
 		{"one boot in ten", []KnownBuild{known(true, 27, 3), known(true, 40, 0)}, Unexpected, 164 - 40},
 	} {
-		if got, lacks := ReviewKnown(tt.builds); got != tt.want || lacks != tt.lacks {
-			t.Errorf("%s: %s, lacks %d; want %s, %d", tt.name, got, lacks, tt.want, tt.lacks)
+		if got := ReviewKnown(tt.builds); got.State != tt.want || got.Lacks != tt.lacks {
+			t.Errorf("%s: %+v; want %s, lacks %d", tt.name, got, tt.want, tt.lacks)
 		}
 	}
 }
 
 func TestKnownFailure(t *testing.T) {
-	k := KnownFailure{Case: "s/a", Target: "t", Reason: "r"}
+	k := KnownFailure{Case: "s/a", Targets: []string{"t"}, Reason: "r"}
 	if k.Check() != nil || (KnownFailure{Case: "s/a"}).Check() == nil || (KnownFailure{Reason: "r"}).Check() == nil {
 		t.Error("an entry needs a case and a reason, and no more")
+	}
+	for _, bad := range []string{"a", "*/a", "s/", "s/[", "/a"} {
+		if (KnownFailure{Case: bad, Reason: "r"}).Check() == nil {
+			t.Errorf("%q passes for the name of a case", bad)
+		}
+	}
+	if all := (KnownFailure{Case: "s/a_*"}); !all.Covers("s/a_v4", "t") || all.Covers("s/b_v4", "t") || all.Covers("s/a_v4/x", "t") {
+		t.Error("a pattern covers the names that it matches")
 	}
 	if !k.Covers("s/a", "t") || k.Covers("s/a", "u") || k.Covers("s/b", "t") || !(KnownFailure{Case: "s/a"}).Covers("s/a", "u") {
 		t.Error("an entry covers its case on its target, or on all")

@@ -52,8 +52,6 @@ func leak(name string, layer suites.Layer, n int, families ...Family) row {
 type churn struct {
 	n       int
 	content Content
-	samples []Sample
-	done    int
 }
 
 func (c *churn) run(ctx context.Context, b *Bed) error {
@@ -65,62 +63,18 @@ func (c *churn) run(ctx context.Context, b *Bed) error {
 	return errors.Join(err, s.close())
 }
 
-// churn makes the rounds, and again as many when it finds a leak: what is one grows
-// on.
+// churn makes the rounds and looks what is left of them.
 func (c *churn) churn(ctx context.Context, b *Bed, s *server) error {
-	if err := c.rounds(ctx, b, s, warmRounds); err != nil {
+	r := repeated{n: c.n, steps: leakSteps, rounds: func(ctx context.Context, count int) error { return c.rounds(ctx, b, s, count) }}
+	if err := r.make(ctx, warmRounds); err != nil {
 		return err
 	}
 	began := b.Cable.Now()
-	leaks, err := c.measure(ctx, b, s)
-	if err == nil && len(leaks) > 0 {
-		var again []Leak
-		again, err = c.measure(ctx, b, s)
-		leaks = both(leaks, again)
-	}
-	if err != nil {
+	if err := r.leakless(ctx, b); err != nil {
 		return err
 	}
-	b.Measure("round_s", (b.Cable.Now()-began).Seconds()/float64(c.done-warmRounds))
-	if len(leaks) == 0 {
-		return nil
-	}
-	var told []string
-	for _, l := range leaks[:min(len(leaks), 8)] {
-		told = append(told, l.String())
-	}
-	return suites.Failf("leak in %d rounds: %s", c.samples[len(c.samples)-1].Rounds-c.samples[0].Rounds, strings.Join(told, "; "))
-}
-
-// both are the leaks that were found twice, as they were the second time.
-func both(first, again []Leak) (leaks []Leak) {
-	for _, l := range again {
-		for _, f := range first {
-			if f.Name == l.Name {
-				leaks = append(leaks, l)
-			}
-		}
-	}
-	return leaks
-}
-
-// measure makes n and 2n rounds, with samples on the way.
-func (c *churn) measure(ctx context.Context, b *Bed, s *server) ([]Leak, error) {
-	c.samples = nil
-	for i := range 3*leakSteps + 1 {
-		if i > 0 {
-			if err := c.rounds(ctx, b, s, c.n/leakSteps); err != nil {
-				return nil, err
-			}
-		}
-		quiesce(ctx, b)
-		state, err := kernel.Snapshot(ctx, b.T.Guest)
-		if err != nil {
-			return nil, err
-		}
-		c.samples = append(c.samples, Sample{c.done, inUse(state)})
-	}
-	return Leaks(c.samples, c.n), nil
+	b.Measure("round_s", (b.Cable.Now()-began).Seconds()/float64(r.done-warmRounds))
+	return nil
 }
 
 // rounds has the guest make so many connections. On FreeBSD it closes each other batch
@@ -150,7 +104,6 @@ func (c *churn) rounds(ctx context.Context, b *Bed, s *server, count int) error 
 		case r.Done != part:
 			return fmt.Errorf("the agent made %d of %d rounds", r.Done, part)
 		}
-		c.done += part
 	}
 	return nil
 }

@@ -143,11 +143,12 @@ func resends(s *judge.Stream) string {
 	return strings.Join(list[:min(len(list), 20)], ", ")
 }
 
-// lostBytes are the bytes of the guest's that the wire lost, as often as it did.
+// lostBytes are the bytes of data that the wire lost, as often as it did. The FIN is
+// none: it may be under way when the bed is cleared.
 func lostBytes(s *judge.Stream) (n int64) {
 	for i := range s.Sent {
 		if p := &s.Sent[i]; p.Lost {
-			n += p.End - p.Start
+			n += withoutFIN(p, p.End-p.Start)
 		}
 	}
 	return n
@@ -156,7 +157,15 @@ func lostBytes(s *judge.Stream) (n int64) {
 // resentBytes are those that it sent again, as often as it did.
 func resentBytes(s *judge.Stream) (n int64) {
 	for i := range s.Sent {
-		n += s.Sent[i].Again
+		p := &s.Sent[i]
+		n += withoutFIN(p, p.Again)
 	}
 	return n
+}
+
+func withoutFIN(p *judge.Sent, bytes int64) int64 {
+	if p.Flags&wire.FIN != 0 {
+		bytes--
+	}
+	return max(bytes, 0)
 }

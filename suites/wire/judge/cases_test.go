@@ -187,6 +187,11 @@ func findingCases() []findingCase {
 		{code: BadEcho, name: "never sent", not: stamped, has: stamped + "0.2 > P. 101:102 ack 1 win 1000 ts 1200:621\n0.22 < . 1:1 ack 102 win 1000 ts 720:1200"},
 		{code: TSBackward, name: "by one", not: stamped, has: stamped + "0.2 > P. 101:102 ack 1 win 1000 ts 1099:620\n0.22 < . 1:1 ack 102 win 1000 ts 720:1200"},
 		{code: TSMissing, name: "on data", not: stamped, has: stamped + "0.2 > P. 101:102 ack 1 win 1000\n0.22 < . 1:1 ack 102 win 1000 ts 720:1200"},
+		{code: NeedlessResend, name: "data with a FIN",
+			not: open + "0.1 > F. 1:102 ack 1 win 1000\n0.105 > F. 101:102 ack 1 win 1000\n0.12 < . 1:1 ack 102 win 1000",
+			has: open + "0.1 > F. 1:102 ack 1 win 1000\n0.105 > F. 1:102 ack 1 win 1000\n0.12 < . 1:1 ack 102 win 1000"},
+		{code: NeedlessResend, name: "a FIN, of a stack that does not repeat it", profile: &netstack, not: open,
+			has: open + "0.1 > F. 1:102 ack 1 win 1000\n0.105 > F. 101:102 ack 1 win 1000\n0.12 < . 1:1 ack 102 win 1000"},
 		{code: NeedlessResend, name: "a tail loss probe too soon", profile: &netstack, not: open + burst(0.1, 0, 1, 0) + "0.16 > . 1:1461 ack 1 win 1000\n0.18 < . 1:1 ack 1461 win 1000",
 			has: open + burst(0.1, 0, 1) + "0.105 > . 1:1461 ack 1 win 1000\n0.18 < . 1:1 ack 1461 win 1000"},
 	}

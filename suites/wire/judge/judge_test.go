@@ -1,8 +1,14 @@
 package judge
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -107,6 +113,21 @@ func TestEveryCodeHasACase(t *testing.T) {
 	for code := range sections {
 		if !have[code] {
 			t.Errorf("%s has no case", code)
+		}
+	}
+}
+
+// The page lists each code with where it is written.
+func TestCodesAreDocumented(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", "tcp.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, code := range append(slices.Collect(maps.Keys(sections)), CounterMismatch, TooMuch) {
+		where := cmp.Or(sections[code], "–")
+		row := regexp.MustCompile("(?m)^\\| `" + regexp.QuoteMeta(string(code)) + "` \\| .+ \\| " + regexp.QuoteMeta(where) + " \\|$")
+		if !row.Match(page) {
+			t.Errorf("docs/tcp.md has no row for %s with %q", code, where)
 		}
 	}
 }

@@ -37,6 +37,8 @@ type Profile struct {
 	RACK         bool // loss by time
 	// Tail: it may probe with what it sent last when the scoreboard is empty.
 	Rescue bool
+	// RepeatsFIN: until its FIN is acknowledged, each ACK that it sends has it again.
+	RepeatsFIN bool
 
 	InitialWindow int // segments
 	// RestartWindow is how many segments may be sent after a timeout before
@@ -62,7 +64,7 @@ func FreeBSD(hz int) Profile {
 	tick := time.Second / time.Duration(hz)
 	return Profile{
 		Name: "freebsd", Tick: tick,
-		TimerLate: .05, // kern/kern_tc.c: kern.timecounter.alloweddeviation, in percent
+		TimerLate: 1. / 16, // kern/kern_tc.c: tc_adjprecision, 5 percent in powers of two
 		Reaction:  10 * time.Millisecond, LateSlack: 100*time.Millisecond + 3*tick,
 		RTOInitial: time.Second,                 // netinet/tcp_timer.h: TCPTV_RTOBASE
 		RTOMin:     time.Duration(hz/33) * tick, // tcp_timer.h: TCPTV_MIN, hz/33 in whole ticks
@@ -75,6 +77,7 @@ func FreeBSD(hz int) Profile {
 		DupThresh:    3, // tcp_input.c: tcprexmtthresh
 		FastDeadline: 20 * time.Millisecond,
 		Rescue:       true, // tcp_sack.c: tcp_sack_partialack, net.inet.tcp.rfc6675_pipe / newsack
+		RepeatsFIN:   true, // tcp_output.c: snd_nxt-- before TF_SENTFIN; partial ACKs of SACK set TF_ACKNOW
 		// tcp_input.c: tcp_initcwnd_segments, tcp_compute_initwnd.
 		InitialWindow: 10,
 		// cc/cc_newreno.c: CC_RTO sets cwnd to one segment; a second one is the

@@ -23,11 +23,12 @@ const (
 	Persist                // probe of a closed window, or what the closing took back
 	Keepalive              // RFC 9293, section 3.8.4
 	PathMTU                // the network said that it was too big (RFC 1191, RFC 8201)
+	FIN                    // of its own, with an ACK: see Profile.RepeatsFIN
 	reasonEnd
 )
 
 var reasons = [reasonEnd]string{"", "needless", "before the trace", "SYN", "SYN|ACK", "RTO", "go-back-N", "fast retransmit",
-	"SACK hole", "partial ACK", "rescue", "tail loss probe", "limited transmit", "persist", "keepalive", "path MTU"}
+	"SACK hole", "partial ACK", "rescue", "tail loss probe", "limited transmit", "persist", "keepalive", "path MTU", "FIN"}
 
 func (r Reason) String() string {
 	if r < reasonEnd {
@@ -40,7 +41,7 @@ func (r Reason) String() string {
 // and delays nothing.
 func (r Reason) mayBeNoLoss() bool {
 	switch r {
-	case BeforeTrace, TLP, LimitedTransmit, Persist, Keepalive, PathMTU:
+	case BeforeTrace, TLP, LimitedTransmit, Persist, Keepalive, PathMTU, FIN:
 		return true
 	}
 	return false

@@ -139,6 +139,8 @@ func (s *Stream) why(x *seen, rec *Sent, p *piece, end int64) Reason {
 		return Rescue
 	case s.a.profile.TLP && end >= s.max-1 && x.at-max(s.newest, v.progress) >= max(s.a.profile.TLPMin, s.rtt.least):
 		return TLP
+	case s.a.profile.RepeatsFIN && x.has(wire.FIN) && len(x.seg.Payload) == 0:
+		return FIN
 	}
 	return Needless
 }

@@ -80,15 +80,25 @@ func (s *Stream) latest(count int, gap time.Duration) time.Duration {
 	return min(d+d/2, p.RTOMax+p.RTOMax/10) + p.RTOSlop + p.LateSlack + p.Reaction
 }
 
-// doubled is the least that may follow a gap of the timer.
-func (s *Stream) doubled(count int, gap time.Duration) time.Duration {
+// doubled is the least that may follow a gap of the timer, the count-th of its kind.
+// The gap may itself have been late, for as long as a timer may be, so that short ones
+// say little; of a timer that was least or more at first, that says the rest.
+func (s *Stream) doubled(count int, gap, least time.Duration) time.Duration {
 	p, tol := &s.a.profile, s.tolerance()
-	gap = time.Duration(float64(gap) / (1 + p.TimerLate))
-	next := 2*(gap-p.RTOSlop-2*tol) + p.RTOSlop
+	gap = time.Duration(float64(gap-p.LateSlack) / (1 + p.TimerLate))
+	next := 2 * (gap - p.RTOSlop - tol)
 	if p.BackoffMax > 0 && count > p.BackoffMax {
-		next = gap
+		count, next = p.BackoffMax, next/2
 	}
+	next = max(next, least<<min(count, 16)) + p.RTOSlop
 	return min(next, p.RTOMax) - tol
+}
+
+// least is the shortest time that the timer can have been set to for data, without
+// slop and doubling: no average is below the shortest of its samples.
+func (s *Stream) least() time.Duration {
+	p := &s.a.profile
+	return max(p.RTOMin, s.rtt.least-p.Tick)
 }
 
 // timeout judges a retransmission by the timer, of p.
@@ -102,7 +112,7 @@ func (s *Stream) timeout(x *seen, rec *Sent, p *piece) {
 	if idle := min(gap, x.at-s.newest); prof.RTOMax > 0 && idle > s.latest(t.count, t.gap) {
 		s.found(LateRTO, x, rec.Start, rec.End, "the timer ran out after %s, and should have by %s", ms(idle), ms(s.latest(t.count, t.gap)))
 	}
-	if t.count > 0 && p.last >= t.at && prof.RTOMax > 0 && gap < s.doubled(t.count, t.gap) {
+	if t.count > 0 && p.last >= t.at && prof.RTOMax > 0 && gap < s.doubled(t.count, t.gap, s.least()) {
 		s.found(NoBackoff, x, rec.Start, rec.End, "timeout %d came %s after the one before, which had taken %s: no doubling", t.count+1, ms(gap), ms(t.gap))
 	}
 	t.sent, t.got, t.genuine, t.blamed = 0, 0, p.lost, false
@@ -140,7 +150,7 @@ func (s *Stream) whySYN(x *seen, p *piece) Reason {
 	gap := x.at - p.last
 	low, high := prof.RTOInitial-s.tolerance(), prof.RTOInitial+prof.RTOInitial/2+prof.RTOSlop+prof.LateSlack
 	if t.syns > 0 {
-		low, high = s.doubled(t.syns, t.synGap), min(3*t.synGap, prof.RTOMax+prof.RTOMax/10)+prof.RTOSlop+prof.LateSlack
+		low, high = s.doubled(t.syns, t.synGap, prof.RTOInitial-prof.RTOSlop), min(3*t.synGap, prof.RTOMax+prof.RTOMax/10)+prof.RTOSlop+prof.LateSlack
 	}
 	switch {
 	case prof.RTOInitial == 0:
