@@ -98,6 +98,7 @@ type Bed struct {
 	cancel context.CancelCauseFunc
 	watch  sync.WaitGroup
 	prefix string // of metrics
+	hunger hunger
 
 	mu    sync.Mutex
 	port  uint16
@@ -151,6 +152,7 @@ func lay(ctx context.Context, t *suites.T, n int, f Family, plan Plan) (b *Bed, 
 		return b, err
 	}
 	b.watch.Go(b.guard)
+	b.watch.Go(b.taste)
 	if err := b.network(b.ctx, n); err != nil {
 		return b, b.because(err)
 	}

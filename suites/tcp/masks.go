@@ -67,7 +67,7 @@ func (m *masking) run(ctx context.Context, b *Bed) error {
 	ports := make([]uint16, maskRound)
 	for i := range ports {
 		ports[i] = b.nextPort()
-		r := wire.DropMask(fmt.Sprintf("mask %06x", m.masks[i]), 0, wire.FromGuest, m.masks[i])
+		r := wire.DropMask(fmt.Sprintf("%d: mask %06x", i+1, m.masks[i]), 0, wire.FromGuest, m.masks[i])
 		r.Match.Port = ports[i]
 		rules = append(rules, r)
 	}
