@@ -234,6 +234,9 @@ func (b *Bed) network(ctx context.Context, n int) error {
 	if err := g.Call(ctx, kguest.OpInterface, kguest.InterfaceArgs{Name: b.iface.Name, Up: &up}, nil); err != nil {
 		return err
 	}
+	if err := pin(ctx, g, addressing[g.OS()]); err != nil {
+		return err
+	}
 	for _, a := range []netip.Prefix{b.Guest().V4, b.Guest().V6} {
 		if err := g.Call(ctx, kguest.OpAddress, kguest.AddressArgs{Interface: b.iface.Name, Address: a.String()}, nil); err != nil {
 			return fmt.Errorf("address %v: %w", a, err)
