@@ -1,0 +1,92 @@
+package console
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+const (
+	longestHold = 300 * time.Millisecond
+	flood       = 4 << 10 // bytes typed at once
+)
+
+// disturb does things to the far ends of the lines, one after the other, until the
+// context ends, and leaves them as they were.
+func disturb(ctx context.Context, b *bed) error {
+	r := rand.New(rand.NewPCG(b.seed, 7))
+	for ctx.Err() == nil {
+		if err := b.once(ctx, r); err != nil && ctx.Err() == nil {
+			return err
+		}
+		select {
+		case <-time.After(time.Duration(r.IntN(30)) * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
+	return nil
+}
+
+func (b *bed) once(ctx context.Context, r *rand.Rand) error {
+	what := r.IntN(6)
+	line := []string{"uart", "virtio"}[r.IntN(2)]
+	b.t.Metrics["disturbances"]++
+	switch what {
+	case 0, 1:
+		text := make([]byte, 1+r.IntN(flood))
+		for i := range text {
+			text[i] = byte(r.IntN(256))
+		}
+		// A guest that takes nothing in must not keep the host.
+		limited, done := context.WithTimeout(ctx, longestHold)
+		defer done()
+		if err := b.far.Type(limited, line, text); err != nil && limited.Err() == nil {
+			return err
+		}
+		return nil
+	case 2:
+		return b.far.Break(ctx, "uart")
+	case 3:
+		return b.hold(ctx, r, line)
+	case 4:
+		return b.far.Switch(ctx, line)
+	default:
+		return b.replug(ctx, r)
+	}
+}
+
+// hold lets a line's writers come to stand for a while.
+func (b *bed) hold(ctx context.Context, r *rand.Rand, line string) error {
+	if b.t.Guest.OS() == "linux" {
+		line = "uart" // its kernel spins for a virtio port that nobody drains
+	}
+	release, err := b.far.Hold(line)
+	if err != nil {
+		return err
+	}
+	defer release()
+	select {
+	case <-time.After(time.Duration(r.Int64N(int64(longestHold)))):
+	case <-ctx.Done():
+	}
+	return nil
+}
+
+// patience is how long QEMU and the guest may take to let a device go: the guest has to
+// agree.
+const patience = 30 * time.Second
+
+// replug takes the virtio line's device away and brings it back, also when the context
+// ends meanwhile.
+func (b *bed) replug(ctx context.Context, r *rand.Rand) error {
+	whole, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
+	if err := b.far.Unplug(whole, "virtio"); err != nil {
+		return err
+	}
+	select {
+	case <-time.After(time.Duration(r.IntN(50)) * time.Millisecond):
+	case <-ctx.Done():
+	}
+	return b.far.Plug(whole, "virtio")
+}

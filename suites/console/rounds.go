@@ -1,0 +1,177 @@
+package console
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/headwatch/headwatch/suites"
+	"github.com/headwatch/headwatch/suites/console/guest"
+	"github.com/headwatch/headwatch/suites/kernel"
+)
+
+// scene is a case that is done in rounds, each with a seed of its own, so that it says
+// how often it fails.
+type scene struct {
+	name     string
+	layer    suites.Layer
+	summary  string
+	oses     []string
+	requires []string
+	rounds   int
+	length   time.Duration // of a round
+	// workers are what the guest does, by its OS and the round's seed.
+	workers func(b *bed) []guest.Worker
+	// host is what the host does meanwhile, until the context ends. It leaves lines as
+	// they were. Nil: nothing.
+	host  func(ctx context.Context, b *bed) error
+	blast int // frames a second that the kernel complains of; 0: no wire
+	// lines are those on which lines must come through after each round, besides the
+	// console.
+	lines  []string
+	memory bool // allocations must not grow
+}
+
+// echoed is how many lines must come through after each round.
+const echoed = 100
+
+func (s scene) suite() suites.Case {
+	return suites.Case{
+		Name: s.name, Layer: s.layer, Summary: s.summary, OSes: s.oses, Requires: s.requires, Pressure: true,
+		Timeout: time.Duration(s.rounds)*(s.length+10*time.Second) + 2*time.Minute, Run: s.run,
+	}
+}
+
+func (s scene) run(ctx context.Context, t *suites.T) (err error) {
+	b, err := lay(ctx, t)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if closed := b.close(); err == nil {
+			err = closed
+		}
+	}()
+	if s.blast > 0 {
+		if err := b.wired(ctx); err != nil {
+			return err
+		}
+	}
+	var first, fault error
+	r := rate{}
+	var samples []map[string]int64
+	for r.rounds < s.rounds {
+		b.seed = t.Rand.Uint64()
+		again, err := s.round(ctx, b)
+		status, reason := suites.Classify(err)
+		if err != nil && status != suites.Failed && len(t.Guest.Crashes()) == 0 {
+			fault = err // of the rig: what was found before counts
+			break
+		}
+		r.rounds++
+		if err != nil {
+			r.failed++
+			if first == nil {
+				first = suites.Failf("round %d, seed %d: %s", r.rounds, b.seed, reason)
+			}
+		}
+		if !again || len(t.Guest.Crashes()) > 0 {
+			break
+		}
+		if s.memory && t.Guest.OS() == "freebsd" {
+			state, err := kernel.Snapshot(ctx, t.Guest)
+			if err != nil {
+				fault = err
+				break
+			}
+			samples = append(samples, inUse(state))
+		}
+	}
+	r.note(t.Metrics)
+	if first == nil && fault == nil {
+		first = judgeMemory(samples)
+	}
+	if first == nil {
+		return fault
+	}
+	_, reason := suites.Classify(first)
+	return errors.Join(suites.Failf("%s; %v", reason, r))
+}
+
+// round is one. again says whether the guest can have another one.
+func (s scene) round(ctx context.Context, b *bed) (again bool, err error) {
+	t := b.t
+	before, err := b.open(ctx, func(guest.Open) bool { return true })
+	if err != nil {
+		return false, err
+	}
+	starved := t.Guest.Starved()
+	out, err := s.play(ctx, b)
+	if err != nil {
+		return false, err
+	}
+	tally(t.Metrics, out.Work)
+	if err := judgeProgress(out.Work, t.Guest.Starved()-starved); err != nil {
+		return !stuck(out.Work), err
+	}
+	after, err := b.open(ctx, func(o guest.Open) bool { return judgeOpen(before, o) == nil })
+	if err != nil {
+		return false, err
+	}
+	if err := judgeOpen(before, after); err != nil {
+		return true, err
+	}
+	if err := b.echoes(ctx, "console", consolePath, echoed); err != nil {
+		return true, err
+	}
+	for _, line := range s.lines {
+		if err := b.echoes(ctx, line, b.device(line), echoed); err != nil {
+			return true, err
+		}
+	}
+	if crashes := t.Guest.Crashes(); len(crashes) > 0 {
+		return false, suites.Failf("%s", crashes[len(crashes)-1])
+	}
+	return true, nil
+}
+
+// play makes the storm, with what the host does to it.
+func (s scene) play(ctx context.Context, b *bed) (out guest.Storm, err error) {
+	acting, over := context.WithTimeout(ctx, s.length)
+	defer over()
+	var host sync.WaitGroup
+	var acted error
+	if s.host != nil {
+		host.Go(func() { acted = s.host(acting, b) })
+	}
+	work := func() (err error) { out, err = b.storm(ctx, s.length.Seconds(), s.workers(b)...); return err }
+	if s.blast > 0 {
+		sent := 0
+		sent, err = b.blower.during(acting, s.blast, work)
+		b.t.Metrics["frames"] += float64(sent)
+	} else {
+		err = work()
+	}
+	over()
+	host.Wait()
+	if err != nil {
+		return out, within("storm", err)
+	}
+	if acted != nil {
+		return out, fmt.Errorf("the far end: %w", acted)
+	}
+	return out, nil
+}
+
+// inUse is what is allocated, by name.
+func inUse(s kernel.State) map[string]int64 {
+	out := map[string]int64{}
+	for _, c := range []kernel.Counters{s.Zones.Counters, s.Malloc.Counters} {
+		for name, n := range c {
+			out[name] += n
+		}
+	}
+	return out
+}
