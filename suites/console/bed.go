@@ -27,7 +27,7 @@ type setting struct{ name, value string }
 // console. Linux: Documentation/admin-guide/sysctl/kernel.rst, net.rst. FreeBSD:
 // sys/kern/kern_sig.c, sys/netinet/tcp_input.c.
 var settings = map[string][]setting{
-	"linux":   {{"kernel.printk", "7 4 1 7"}, {"kernel.printk_devkmsg", "on"}},
+	"linux":   {{"kernel.printk", "7 4 1 7"}, {"kernel.printk_devkmsg", "on\n"}},
 	"freebsd": {{"kern.logsigexit", "1"}, {"kern.coredump", "0"}},
 }
 

@@ -20,6 +20,11 @@ func Operations() map[string]suites.Operation {
 			}
 			return brew(ctx, a)
 		},
-		OpOpen: func(context.Context, json.RawMessage) (any, error) { return count() },
+		OpOpen: func(context.Context, json.RawMessage) (any, error) {
+			if err := prepare(); err != nil {
+				return nil, err
+			}
+			return count()
+		},
 	}
 }

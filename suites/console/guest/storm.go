@@ -63,6 +63,9 @@ func brew(ctx context.Context, a StormArgs) (Storm, error) {
 	if err != nil {
 		return Storm{}, err
 	}
+	if err := prepare(); err != nil {
+		return Storm{}, err
+	}
 	var threads []*thread
 	for i, w := range a.Workers {
 		for n := range max(w.Threads, 1) {

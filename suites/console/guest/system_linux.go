@@ -1,6 +1,7 @@
 package guest
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -27,12 +28,29 @@ func (t *thread) kernelLines() error {
 		if t.hits(TearKernel) {
 			text = text[:len(text)/2]
 		}
-		if err := t.call("write", func() error { _, err := unix.Write(fd, []byte("<3>"+text)); return err }); err != nil {
+		// Without its end a message waits for the next one, which may continue it.
+		if err := t.call("write", func() error { _, err := unix.Write(fd, []byte("<3>"+text+"\n")); return err }); err != nil {
 			return err
 		}
 		t.did(len(text))
 	}
 	return nil
+}
+
+// prepare mounts the file system of pseudo-terminals, where nobody has.
+func prepare() error {
+	const at = "/dev/pts"
+	if _, err := os.Stat(at + "/ptmx"); err == nil {
+		return nil
+	}
+	if err := os.MkdirAll(at, 0o755); err != nil {
+		return err
+	}
+	err := unix.Mount("devpts", at, "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, "ptmxmode=0666,mode=0620")
+	if errors.Is(err, unix.EBUSY) {
+		return nil
+	}
+	return os.NewSyscallError("mount "+at, err)
 }
 
 // openMaster makes a pseudo-terminal, and gives the path of its other side.

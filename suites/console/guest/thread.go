@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"time"
 
@@ -64,7 +65,7 @@ func work(kind string) func(*thread) error {
 func (t *thread) run(f func(*thread) error) {
 	defer close(t.done)
 	if err := f(t); err != nil {
-		t.fails(fmt.Errorf("%s %s: %w", t.Kind, t.Path, err))
+		t.fails(fmt.Errorf("%s: %w", strings.TrimSpace(t.Kind+" "+t.Path), err))
 	}
 }
 
@@ -128,7 +129,10 @@ func (t *thread) call(name string, f func() error) error {
 			t.errnos[key]++
 		}
 	}
-	return err
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
 }
 
 // account is what the thread did until now.
