@@ -94,6 +94,8 @@ const (
 	silence = 5 * time.Second
 	// recording is how much of a line is kept, in bytes.
 	recording = 32 << 20
+	// prober is a writer that no storm has: a terminal may still say what those wrote.
+	prober = guest.MaxWriters - 1
 )
 
 // listener hears what a line says.
@@ -145,7 +147,7 @@ func (b *bed) echoes(ctx context.Context, line, path string, n int) error {
 	}
 	defer l.stop()
 	began := b.t.Guest.Starved()
-	s, err := b.storm(ctx, 0, guest.Worker{Kind: guest.Lines, Path: path, Count: n})
+	s, err := b.storm(ctx, 0, guest.Worker{Kind: guest.Lines, Path: path, Count: n, Writer: prober})
 	if err != nil {
 		return within(path, err)
 	}
@@ -154,12 +156,12 @@ func (b *bed) echoes(ctx context.Context, line, path string, n int) error {
 	}
 	all := 0
 	for k := range n {
-		all += len(guest.Line(nil, b.seed, 0, k))
+		all += len(guest.Line(nil, b.seed, prober, k))
 	}
-	if err := l.until(ctx, func(s *said) bool { return len(s.writers[0]) >= all }); err != nil {
+	if err := l.until(ctx, func(s *said) bool { return len(s.writers[prober]) >= all }); err != nil {
 		return err
 	}
-	return named(line, judgeLines(l.writers[0], b.seed, 0, n))
+	return named(line, judgeLines(l.writers[prober], b.seed, prober, n))
 }
 
 // named says on which line something was found.

@@ -53,7 +53,7 @@ func judgeOpen(before, after guest.Open) error {
 		{"terminals", before.Terminals, after.Terminals, 0},
 	} {
 		if o.after > o.before+o.slack {
-			return suites.Failf("%d %s are open after the storm, %d were before it", o.after, o.what, o.before)
+			return suites.Failf("%d %s are open after the storm, %d were before it %q", o.after, o.what, o.before, after.Left)
 		}
 	}
 	return nil

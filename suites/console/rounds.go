@@ -2,7 +2,6 @@ package console
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -97,7 +96,10 @@ func (s scene) run(ctx context.Context, t *suites.T) (err error) {
 		return fault
 	}
 	_, reason := suites.Classify(first)
-	return errors.Join(suites.Failf("%s; %v", reason, r))
+	if fault != nil {
+		reason += fmt.Sprintf("; given up after %d rounds: %v", r.rounds, fault)
+	}
+	return suites.Failf("%s; %v", reason, r)
 }
 
 // round is one. again says whether the guest can have another one.

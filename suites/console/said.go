@@ -98,7 +98,7 @@ func judgeLines(text []byte, seed uint64, writer, n int) error {
 // not one of these lines is torn. FreeBSD: sys/kern/kern_sig.c, sys/netinet/tcp_input.c
 // and tcp_subr.c; a line of up to 128 bytes is said at once (PRINTF_BUFR_SIZE).
 var (
-	kernelWords = regexp.MustCompile(`headwatch|exited on|on signal|tcpflags|Connection attempt|closed port`)
+	kernelWords = regexp.MustCompile(`headwatch-says|\(headwatch|exited on|tcpflags|Connection attempt`)
 	message     = regexp.MustCompile(`^(?:\[ *[0-9.]+\] )?(headwatch-says (\d+) (\d+) [0-9a-f]{8}\.)$`)
 	death       = regexp.MustCompile(`^pid (\d+) \([^ ()]+\), jid \d+, uid \d+: exited on signal \d+(?: \([^()]*\))?$`)
 	inVain      = regexp.MustCompile(`^TCP: \[[0-9.]+\]:\d+ to \[[0-9.]+\]:\d+ tcpflags 0x[0-9a-f]+<[A-Z|]*>; \w+: Connection attempt to closed port$`)

@@ -17,7 +17,7 @@ const (
 const (
 	MaxWorkers  = 64   // threads of a storm
 	MaxDuration = 3600 // seconds of a storm
-	MaxWriters  = 4    // that Line tells from each other
+	MaxWriters  = 5    // that Line tells from each other
 	MaxLines    = 1 << 20
 	MaxErrnos   = 32 // kinds of answers that a thread counts
 )
@@ -93,7 +93,12 @@ type Open struct {
 	FDs       int `json:"fds"`       // of the agent
 	Ptys      int `json:"ptys"`      // pseudo-terminals of the system
 	Terminals int `json:"terminals"` // all that the kernel knows; 0: it does not say
+	// Left are pseudo-terminals, at most MaxLeft of them, with what the kernel says of them.
+	Left []string `json:"left,omitempty"`
 }
+
+// MaxLeft bounds Open.Left.
+const MaxLeft = 16
 
 // Faults, by name. Every is one occasion in so many; where it hits follows from the
 // storm's seed.

@@ -6,13 +6,13 @@ import (
 )
 
 // What a writer says is made of bytes that nobody else says: of the 128 above ASCII each
-// of four writers has 32. So a stream in which writers and the kernel interrupt each
+// of five writers has 25. So a stream in which writers and the kernel interrupt each
 // other can be taken apart byte by byte, whatever it was cut into, and each writer's part
 // compared with what it wrote.
 const (
 	firstByte = 0x80
-	symbols   = 32 // of a writer
-	lineEnd   = 31 // the symbol behind a line
+	symbols   = 25 // of a writer
+	lineEnd   = 24 // the symbol behind a line
 	padFirst  = 16 // symbols of padding, up to lineEnd
 	maxPad    = 23
 	digits    = 5 // hexadecimal, of a line's number
@@ -41,7 +41,10 @@ func WriterOf(b byte) (writer int, symbol byte) {
 	if b < firstByte {
 		return -1, b
 	}
-	return int(b-firstByte) / symbols, (b - firstByte) % symbols
+	if writer = int(b-firstByte) / symbols; writer >= MaxWriters {
+		return -1, b
+	}
+	return writer, (b - firstByte) % symbols
 }
 
 // Ends says whether a writer's symbol ends a line.

@@ -14,23 +14,21 @@ const reopening = 20 * time.Millisecond
 
 // writeLines writes numbered lines.
 func (t *thread) writeLines() error {
-	fd, err := t.open(false)
-	if err != nil {
+	fd, err := t.begin()
+	if fd < 0 {
 		return err
 	}
 	defer func() { unix.Close(fd) }()
 	var line []byte
-	for seq := 0; seq < t.lines && t.next(); seq++ {
+	for seq := 0; seq < MaxLines && t.next(); seq++ {
 		line = Line(line[:0], t.args.Seed, t.Writer+t.n, seq)
 		n, err := t.say(fd, line)
 		for err != nil && t.Endures {
 			unix.Close(fd)
-			if fd = -1; !t.pause(reopening) {
-				return nil
+			if fd, err = t.begin(); fd < 0 {
+				return err
 			}
-			if fd, err = t.open(false); err == nil {
-				n, err = t.say(fd, line) // from its beginning: the device is another one
-			}
+			n, err = t.say(fd, line) // from its beginning: the device is another one
 		}
 		if err != nil {
 			return err
@@ -39,6 +37,20 @@ func (t *thread) writeLines() error {
 	}
 	_, err = t.say(fd, nil)
 	return err
+}
+
+// begin opens the device of a worker, which may be away for a while if the worker bears
+// that; -1 without an error: it was until the end.
+func (t *thread) begin() (int, error) {
+	for {
+		fd, err := t.open(false)
+		if err == nil || !t.Endures {
+			return fd, err
+		}
+		if !t.pause(reopening) {
+			return -1, nil
+		}
+	}
 }
 
 // say writes a line, or what a fault makes of it; nil is what is left behind the last.

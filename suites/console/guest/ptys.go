@@ -177,7 +177,9 @@ func (s *storm) empty() {
 }
 
 // divert sends the console's output to a pseudo-terminal, listens, and takes it back, or
-// ends the pseudo-terminal under it.
+// ends the pseudo-terminal under it. Linux sends what writers of the console say there,
+// and has them wait for room, for which it takes the terminal's own open file: it may
+// not be one that refuses to wait.
 func (t *thread) divert() error {
 	for t.next() {
 		master, path, err := openMaster()
@@ -187,7 +189,7 @@ func (t *thread) divert() error {
 			}
 			return err
 		}
-		slave, err := unix.Open(path, unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+		slave, err := unix.Open(path, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 		if err != nil {
 			unix.Close(master)
 			return err

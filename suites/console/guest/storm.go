@@ -71,7 +71,6 @@ func brew(ctx context.Context, a StormArgs) (Storm, error) {
 		for n := range max(w.Threads, 1) {
 			t := &thread{storm: s, Worker: w, n: n, done: make(chan struct{}), errnos: map[string]int{}}
 			t.rand = rand.New(rand.NewPCG(a.Seed, uint64(i)<<32|uint64(n)))
-			t.lines = MaxLines
 			threads = append(threads, t)
 		}
 	}

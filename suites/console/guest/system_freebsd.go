@@ -17,8 +17,11 @@ const (
 	setMode = unix.TIOCSETA
 	// tiocCons is TIOCCONS of sys/ttycom.h, _IOW('t', 98, int).
 	tiocCons = 0x80047462
-	// xttySize is the size of a struct xtty of sys/tty.h, whose first word says it too.
-	xttyLeast = 8
+	// Of struct xtty and struct tty of sys/tty.h.
+	xttySize    = 88
+	xttySession = 72
+	xttyFlags   = 76
+	ttyGone     = 0x40 // TF_GONE
 )
 
 // kernelLines has the kernel say that a process died of a signal (kern.logsigexit).
@@ -150,10 +153,24 @@ func count() (o Open, err error) {
 	if err != nil {
 		return o, fmt.Errorf("kern.ttys: %w", err)
 	}
-	if len(list) >= xttyLeast { // each begins with its size
-		if size := int(binary.NativeEndian.Uint64(list)); size >= xttyLeast {
-			o.Terminals = len(list) / size
-		}
-	}
+	o.Terminals, o.Left = readTerminals(list)
 	return o, nil
+}
+
+// readTerminals counts the structs xtty of sys/sys/tty.h, each of which begins with its
+// size, and tells of those that are gone for the kernel and still there.
+func readTerminals(list []byte) (n int, left []string) {
+	for len(list) >= xttySize {
+		size := int(binary.NativeEndian.Uint64(list))
+		if size < xttySize || size > len(list) {
+			break
+		}
+		session, flags := binary.NativeEndian.Uint32(list[xttySession:]), binary.NativeEndian.Uint32(list[xttyFlags:])
+		if flags&ttyGone != 0 && len(left) < MaxLeft {
+			left = append(left, fmt.Sprintf("flags %#x, session %d", flags, session))
+		}
+		list = list[size:]
+		n++
+	}
+	return n, left
 }

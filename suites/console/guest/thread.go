@@ -18,11 +18,10 @@ import (
 type thread struct {
 	*storm
 	Worker
-	n     int // of the worker's threads
-	rand  *rand.Rand
-	done  chan struct{} // closed when it has ended
-	lines int
-	held  []byte // of a fault: what is said later
+	n    int // of the worker's threads
+	rand *rand.Rand
+	done chan struct{} // closed when it has ended
+	held []byte        // of a fault: what is said later
 
 	mu     sync.Mutex
 	ops    int64
