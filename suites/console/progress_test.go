@@ -22,7 +22,6 @@ func TestJudgeProgress(t *testing.T) {
 		"the host's fault": {guest.Work{Kind: guest.Lines, Ops: 5, Stuck: "write", InS: 21}, 15 * time.Second, suites.Broken, "of which the host kept the guest from its CPUs for 15 s"},
 		"slow":             {guest.Work{Kind: guest.Lines, Ops: 5, Slowest: "write", SlowestS: 31}, 0, suites.Failed, "a write took 31 s"},
 		"slow host":        {guest.Work{Kind: guest.Lines, Ops: 5, Slowest: "write", SlowestS: 31}, 2 * time.Second, suites.Passed, ""},
-		"nothing done":     {guest.Work{Kind: guest.Opens, Path: "/dev/x", Errnos: map[string]int{"open ENXIO": 3}}, 0, suites.Broken, "worker opens /dev/x did nothing, and was refused map[open ENXIO:3]"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			check(t, judgeProgress([]guest.Work{well, tt.work}, tt.starved), tt.status, tt.says)

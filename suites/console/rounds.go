@@ -26,7 +26,7 @@ type scene struct {
 	// host is what the host does meanwhile, until the context ends. It leaves lines as
 	// they were. Nil: nothing.
 	host  func(ctx context.Context, b *bed) error
-	blast int // frames a second that the kernel complains of; 0: no wire
+	blast map[string]int // frames a second that the kernel complains of, by OS; nil: no wire
 	// lines are those on which lines must come through after each round, besides the
 	// console.
 	lines  []string
@@ -53,7 +53,7 @@ func (s scene) run(ctx context.Context, t *suites.T) (err error) {
 			err = closed
 		}
 	}()
-	if s.blast > 0 {
+	if s.blast != nil {
 		if err := b.wired(ctx); err != nil {
 			return err
 		}
@@ -91,6 +91,9 @@ func (s scene) run(ctx context.Context, t *suites.T) (err error) {
 	r.note(t.Metrics)
 	if first == nil && fault == nil {
 		first = judgeMemory(samples)
+	}
+	if kind := idle(s.workers(b), t.Metrics); first == nil && fault == nil && kind != "" {
+		fault = fmt.Errorf("workers %s did nothing in %d rounds", kind, r.rounds)
 	}
 	if first == nil {
 		return fault
@@ -149,9 +152,9 @@ func (s scene) play(ctx context.Context, b *bed) (out guest.Storm, err error) {
 		host.Go(func() { acted = s.host(acting, b) })
 	}
 	work := func() (err error) { out, err = b.storm(ctx, s.length.Seconds(), s.workers(b)...); return err }
-	if s.blast > 0 {
+	if s.blast != nil {
 		sent := 0
-		sent, err = b.blower.during(acting, s.blast, work)
+		sent, err = b.blower.during(acting, s.blast[b.t.Guest.OS()], work)
 		b.t.Metrics["frames"] += float64(sent)
 	} else {
 		err = work()

@@ -27,7 +27,7 @@ const (
 	Lines    = "lines"    // writes numbered lines to Path, one write(2) each
 	Echo     = "echo"     // reads from Path, in raw mode, and counts bytes
 	Kernel   = "kernel"   // makes the kernel say a line: a message on Linux, a process that dies of a signal on FreeBSD
-	Ptys     = "ptys"     // makes, opens, uses, revokes and closes pseudo-terminals that all threads share
+	Ptys     = "ptys"     // makes, opens, uses and closes pseudo-terminals that all threads share
 	Sessions = "sessions" // gives a terminal to a session, lets its leader die, awaits its readers
 	Diverts  = "diverts"  // sends the console's output to a pseudo-terminal and back (TIOCCONS)
 	Opens    = "opens"    // opens and closes Path
@@ -58,7 +58,8 @@ type Worker struct {
 	Writer  int      `json:"writer,omitempty"` // of Lines: the first thread's number, from 0
 	// Endures says that a device may go away under the worker, which opens it again.
 	Endures bool `json:"endures,omitempty"`
-	MiB     int  `json:"mib,omitempty"` // of Memory
+	Revokes bool `json:"revokes,omitempty"` // of Ptys: takes them away from their users, too
+	MiB     int  `json:"mib,omitempty"`     // of Memory
 }
 
 // Storm is what came of it.

@@ -23,7 +23,7 @@ type slot struct {
 	opening atomic.Int32 // how many open the other side just now
 }
 
-// churnPtys makes, uses and ends pseudo-terminals, each time another thread's.
+// churnPtys makes, uses and ends pseudo-terminals, which may be another thread's.
 func (t *thread) churnPtys() error {
 	for t.next() {
 		s := t.slots[t.rand.IntN(len(t.slots))]
@@ -40,7 +40,7 @@ func (t *thread) churnPtys() error {
 			t.useSlave(s, path)
 		case what < 12:
 			t.useMaster(s)
-		case what < 15:
+		case what < 15 && t.Revokes:
 			t.call("revoke", func() error { return revoke(path) })
 		default:
 			t.end(s)

@@ -40,6 +40,8 @@ func newStorm(a StormArgs) (*storm, error) {
 			return nil, fmt.Errorf("workers[%d]: a count of %d, want 1 to %d, or a duration", i, w.Count, MaxLines)
 		case w.Kind == Lines && (w.Writer < 0 || w.Writer+n > MaxWriters):
 			return nil, fmt.Errorf("workers[%d]: writers %d to %d, there are %d", i, w.Writer, w.Writer+n-1, MaxWriters)
+		case w.Kind == Sets && len(w.Values) == 0:
+			return nil, fmt.Errorf("workers[%d]: nothing to set", i)
 		case w.MiB < 0 || w.MiB > 1024 || !(w.Rate >= 0):
 			return nil, fmt.Errorf("workers[%d]: %d MiB, rate %v", i, w.MiB, w.Rate)
 		}
