@@ -9,6 +9,9 @@ import (
 const (
 	longestHold = 300 * time.Millisecond
 	flood       = 4 << 10 // bytes typed at once
+	// typed has nothing that a terminal takes for a command, such as to stop, and nothing
+	// that it could echo among what writers say.
+	typed = "0123456789 abcdefghijklmnopqrstuvwxyz\r"
 )
 
 // disturb does things to the far ends of the lines, one after the other, until the
@@ -31,11 +34,14 @@ func (b *bed) once(ctx context.Context, r *rand.Rand) error {
 	what := r.IntN(6)
 	line := []string{"uart", "virtio"}[r.IntN(2)]
 	b.t.Metrics["disturbances"]++
+	// What has begun is brought to its end, or a line would stay between two connections.
+	whole, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
 	switch what {
 	case 0, 1:
 		text := make([]byte, 1+r.IntN(flood))
 		for i := range text {
-			text[i] = byte(r.IntN(256))
+			text[i] = typed[r.IntN(len(typed))]
 		}
 		// A guest that takes nothing in must not keep the host.
 		limited, done := context.WithTimeout(ctx, longestHold)
@@ -45,13 +51,13 @@ func (b *bed) once(ctx context.Context, r *rand.Rand) error {
 		}
 		return nil
 	case 2:
-		return b.far.Break(ctx, "uart")
+		return b.far.Break(whole, "uart")
 	case 3:
 		return b.hold(ctx, r, line)
 	case 4:
-		return b.far.Switch(ctx, line)
+		return b.far.Switch(whole, line)
 	default:
-		return b.replug(ctx, r)
+		return b.replug(ctx, whole, r)
 	}
 }
 
@@ -78,9 +84,7 @@ const patience = 30 * time.Second
 
 // replug takes the virtio line's device away and brings it back, also when the context
 // ends meanwhile.
-func (b *bed) replug(ctx context.Context, r *rand.Rand) error {
-	whole, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
-	defer cancel()
+func (b *bed) replug(ctx, whole context.Context, r *rand.Rand) error {
 	if err := b.far.Unplug(whole, "virtio"); err != nil {
 		return err
 	}
