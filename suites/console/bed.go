@@ -88,7 +88,7 @@ func (b *bed) open(ctx context.Context, enough func(guest.Open) bool) (o guest.O
 }
 
 const (
-	settling = 10 * time.Second
+	settling = 5 * time.Second
 	pause    = 50 * time.Millisecond
 	// silence is how long a line says nothing until what is missing is not awaited.
 	silence = 5 * time.Second

@@ -18,8 +18,17 @@ import (
 	"github.com/headwatch/headwatch/suites/console/guest"
 )
 
+// Options of the suite. Zero fields leave what a case has.
+type Options struct {
+	Rounds int           // of each case that is done in rounds
+	Length time.Duration // of a round
+}
+
 // Suite is the console suite.
-func Suite() suites.Suite {
+func Suite() suites.Suite { return New(Options{}) }
+
+// New is the suite with other rounds.
+func New(o Options) suites.Suite {
 	s := suites.Suite{
 		Name: "console", Summary: "terminals and the console, watched from their far ends",
 		Cases: []suites.Case{{
@@ -28,6 +37,12 @@ func Suite() suites.Suite {
 		}},
 	}
 	for _, sc := range scenes() {
+		if o.Rounds > 0 {
+			sc.rounds = o.Rounds
+		}
+		if o.Length > 0 {
+			sc.length = o.Length
+		}
 		s.Cases = append(s.Cases, sc.suite())
 	}
 	return s
@@ -92,14 +107,14 @@ func scenes() []scene {
 			workers: func(b *bed) []guest.Worker { return stormy() },
 		},
 		{
-			name: "c03_ptys", layer: suites.Stress, rounds: 20, length: 3 * time.Second, memory: true,
-			summary: "pseudo-terminals are made, opened, used and closed by 16 threads at once, with little memory",
-			workers: func(b *bed) []guest.Worker { return crowd(false) },
+			name: "c03_ptys", layer: suites.Stress, rounds: 20, length: 3 * time.Second,
+			summary: "pseudo-terminals are made, opened, used, revoked and closed by 16 threads at once, with little memory",
+			workers: func(b *bed) []guest.Worker { return crowd(true) },
 		},
 		{
-			name: "c03_revoke", layer: suites.Stress, rounds: 20, length: 3 * time.Second, memory: true,
-			summary: "the same, while they are taken away from who has them open",
-			workers: func(b *bed) []guest.Worker { return crowd(true) },
+			name: "c03_left", layer: suites.Stress, rounds: 20, length: 3 * time.Second, whole: true,
+			summary: "the same without revoking: none is left when its last user has gone, and no memory of it",
+			workers: func(b *bed) []guest.Worker { return crowd(false) },
 		},
 		{
 			name: "c04_switch", layer: suites.Stress, rounds: 20, length: 3 * time.Second,
@@ -107,7 +122,7 @@ func scenes() []scene {
 			workers: switching,
 		},
 		{
-			name: "c05_sessions", layer: suites.Stress, rounds: 20, length: 3 * time.Second, memory: true,
+			name: "c05_sessions", layer: suites.Stress, rounds: 20, length: 3 * time.Second, whole: true,
 			summary: "sessions lose their leader, their terminal and its other side while they read and drain it",
 			workers: func(b *bed) []guest.Worker {
 				return []guest.Worker{{Kind: guest.Sessions, Threads: 8}, {Kind: guest.Ptys, Threads: 2}}
@@ -119,7 +134,7 @@ func scenes() []scene {
 			workers: ends, host: disturb, lines: []string{"uart", "virtio"},
 		},
 		{
-			name: "c08_mix", layer: suites.Soak, requires: []string{"wire", "line:uart", "line:virtio"}, rounds: 600, length: 6 * time.Second, blast: map[string]int{"freebsd": 500, "linux": 50}, memory: true,
+			name: "c08_mix", layer: suites.Soak, requires: []string{"wire", "line:uart", "line:virtio"}, rounds: 600, length: 6 * time.Second, blast: map[string]int{"freebsd": 500, "linux": 50},
 			summary: "an hour of everything at once, in another mixture each time",
 			workers: mixture, host: disturb, lines: []string{"uart", "virtio"},
 		},

@@ -38,16 +38,22 @@ func TestJudgeOpen(t *testing.T) {
 		"the same":       {before, ""},
 		"fewer":          {guest.Open{FDs: 8}, ""},
 		"a descriptor":   {guest.Open{FDs: 10, Ptys: 1, Terminals: 4}, "10 file descriptors of the agent are open after the storm, 9 were before it"},
-		"a pty":          {guest.Open{FDs: 9, Ptys: 2, Terminals: 4}, "2 pseudo-terminals are open"},
-		"another's left": {guest.Open{FDs: 9, Ptys: 1, Terminals: 5, Left: []string{"flags 0x48"}}, `5 terminals are open after the storm, 4 were before it ["flags 0x48"]`},
+		"a pty":          {guest.Open{FDs: 9, Ptys: 2, Terminals: 4}, "2 pseudo-terminals are there after the storm, 1 were before it, and nobody has one open"},
+		"another's left": {guest.Open{FDs: 9, Ptys: 1, Terminals: 5, Left: []string{"flags 0x48"}}, `5 terminals are there after the storm, 4 were before it ["flags 0x48"]`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			want := suites.Failed
 			if tt.says == "" {
 				want = suites.Passed
 			}
-			check(t, judgeOpen(before, tt.after), want, tt.says)
+			check(t, judgeOpen(before, tt.after, true), want, tt.says)
 		})
+	}
+}
+
+func TestJudgeOpenLeavesTerminalsOut(t *testing.T) {
+	if err := judgeOpen(guest.Open{FDs: 9}, guest.Open{FDs: 9, Ptys: 2, Terminals: 4}, false); err != nil {
+		t.Error(err)
 	}
 }
 

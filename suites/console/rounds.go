@@ -29,9 +29,12 @@ type scene struct {
 	blast map[string]int // frames a second that the kernel complains of, by OS; nil: no wire
 	// lines are those on which lines must come through after each round, besides the
 	// console.
-	lines  []string
-	memory bool // allocations must not grow
+	lines []string
+	whole bool // no terminal may be left behind, and no memory
 }
+
+// roundSpare is what a round may take besides the storm.
+const roundSpare = 25 * time.Second
 
 // echoed is how many lines must come through after each round.
 const echoed = 100
@@ -39,7 +42,7 @@ const echoed = 100
 func (s scene) suite() suites.Case {
 	return suites.Case{
 		Name: s.name, Layer: s.layer, Summary: s.summary, OSes: s.oses, Requires: s.requires, Pressure: true,
-		Timeout: time.Duration(s.rounds)*(s.length+10*time.Second) + 2*time.Minute, Run: s.run,
+		Timeout: time.Duration(s.rounds)*(s.length+roundSpare) + 2*time.Minute, Run: s.run,
 	}
 }
 
@@ -79,7 +82,7 @@ func (s scene) run(ctx context.Context, t *suites.T) (err error) {
 		if !again || len(t.Guest.Crashes()) > 0 {
 			break
 		}
-		if s.memory && t.Guest.OS() == "freebsd" {
+		if s.whole && t.Guest.OS() == "freebsd" {
 			state, err := kernel.Snapshot(ctx, t.Guest)
 			if err != nil {
 				fault = err
@@ -121,11 +124,11 @@ func (s scene) round(ctx context.Context, b *bed) (again bool, err error) {
 	if err := judgeProgress(out.Work, t.Guest.Starved()-starved); err != nil {
 		return !stuck(out.Work), err
 	}
-	after, err := b.open(ctx, func(o guest.Open) bool { return judgeOpen(before, o) == nil })
+	after, err := b.open(ctx, func(o guest.Open) bool { return judgeOpen(before, o, s.whole) == nil })
 	if err != nil {
 		return false, err
 	}
-	if err := judgeOpen(before, after); err != nil {
+	if err := judgeOpen(before, after, s.whole); err != nil {
 		return true, err
 	}
 	if err := b.echoes(ctx, "console", consolePath, echoed); err != nil {

@@ -99,10 +99,9 @@ func (t *thread) open(raw bool) (fd int, err error) {
 	if err != nil {
 		return -1, err
 	}
-	if raw {
+	if raw { // who reads asks first, and what was there then another one may have thrown away
 		err = rawMode(fd)
-	}
-	if err == nil {
+	} else {
 		err = unix.SetNonblock(fd, false)
 	}
 	if err != nil {
@@ -173,7 +172,10 @@ func (t *thread) hear(fd int, buf []byte) (n int, err error) {
 		n, err = unix.Read(fd, buf)
 		return err
 	})
-	if n == 0 && err == nil {
+	switch {
+	case errors.Is(err, unix.EAGAIN):
+		return 0, nil
+	case n == 0 && err == nil:
 		n = -1
 	}
 	return n, err
