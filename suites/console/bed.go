@@ -17,7 +17,7 @@ const consolePath = "/dev/console"
 // devices are the lines' devices, by OS and line.
 var devices = map[string]map[string]string{
 	"linux":   {"console": "/dev/ttyS0", "uart": "/dev/ttyS1", "virtio": "/dev/hvc0"},
-	"freebsd": {"console": "/dev/ttyu0", "uart": "/dev/ttyu1", "virtio": "/dev/ttyV0.1"},
+	"freebsd": {"console": "/dev/ttyu0", "uart": "/dev/ttyu1", "virtio": "/dev/ttyV0.0"},
 }
 
 // setting is a sysctl that cases change.
@@ -36,11 +36,12 @@ type bed struct {
 	t      *suites.T
 	far    suites.Serial
 	seed   uint64 // of the round
+	grace  time.Duration
 	blower *blower
 }
 
 // lay prepares a guest.
-func lay(ctx context.Context, t *suites.T) (*bed, error) {
+func lay(ctx context.Context, t *suites.T, grace time.Duration) (*bed, error) {
 	far, ok := t.Guest.(suites.Serial)
 	if !ok {
 		return nil, suites.Skipf("the far end of the machine's console is not in our hands")
@@ -53,14 +54,14 @@ func lay(ctx context.Context, t *suites.T) (*bed, error) {
 			return nil, fmt.Errorf("setting %s=%s: %w", s.name, s.value, err)
 		}
 	}
-	return &bed{t: t, far: far}, nil
+	return &bed{t: t, far: far, grace: grace}, nil
 }
 
 func (b *bed) device(line string) string { return devices[b.t.Guest.OS()][line] }
 
 // storm has the guest do something, and waits for its end.
 func (b *bed) storm(ctx context.Context, seconds float64, workers ...guest.Worker) (s guest.Storm, err error) {
-	args := guest.StormArgs{Seed: b.seed, DurationS: seconds, GraceS: grace.Seconds(), Workers: workers}
+	args := guest.StormArgs{Seed: b.seed, DurationS: seconds, GraceS: b.grace.Seconds(), Workers: workers}
 	err = b.t.Guest.Call(ctx, guest.OpStorm, args, &s)
 	return s, err
 }
@@ -151,7 +152,7 @@ func (b *bed) echoes(ctx context.Context, line, path string, n int) error {
 	if err != nil {
 		return within(path, err)
 	}
-	if err := judgeProgress(s.Work, b.t.Guest.Starved()-began); err != nil {
+	if err := judgeProgress(s.Work, b.t.Guest.Starved()-began, b.grace); err != nil {
 		return err
 	}
 	all := 0

@@ -10,6 +10,7 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
 	"time"
@@ -20,8 +21,10 @@ import (
 
 // Options of the suite. Zero fields leave what a case has.
 type Options struct {
+	Lines  int           // of C01
 	Rounds int           // of each case that is done in rounds
 	Length time.Duration // of a round
+	Grace  time.Duration // for which a call may last when a storm is over
 }
 
 // Suite is the console suite.
@@ -29,20 +32,16 @@ func Suite() suites.Suite { return New(Options{}) }
 
 // New is the suite with other rounds.
 func New(o Options) suites.Suite {
+	o.Lines, o.Grace = cmp.Or(o.Lines, numberedLines), cmp.Or(o.Grace, grace)
 	s := suites.Suite{
 		Name: "console", Summary: "terminals and the console, watched from their far ends",
 		Cases: []suites.Case{{
-			Name: "c01_lines", Layer: suites.Smoke, Timeout: time.Minute, Run: numbered,
+			Name: "c01_lines", Layer: suites.Smoke, Timeout: time.Minute, Run: o.numbered,
 			Summary: "10,000 lines come out of the console whole and in order, the kernel's between them whole",
 		}},
 	}
 	for _, sc := range scenes() {
-		if o.Rounds > 0 {
-			sc.rounds = o.Rounds
-		}
-		if o.Length > 0 {
-			sc.length = o.Length
-		}
+		sc.rounds, sc.length, sc.grace = cmp.Or(o.Rounds, sc.rounds), cmp.Or(o.Length, sc.length), o.Grace
 		s.Cases = append(s.Cases, sc.suite())
 	}
 	return s
@@ -56,8 +55,8 @@ const (
 )
 
 // numbered is C01.
-func numbered(ctx context.Context, t *suites.T) error {
-	b, err := lay(ctx, t)
+func (o Options) numbered(ctx context.Context, t *suites.T) error {
+	b, err := lay(ctx, t, o.Grace)
 	if err != nil {
 		return err
 	}
@@ -69,13 +68,13 @@ func numbered(ctx context.Context, t *suites.T) error {
 	defer l.stop()
 	began, starved := time.Now(), t.Guest.Starved()
 	s, err := b.storm(ctx, 0,
-		guest.Worker{Kind: guest.Lines, Path: consolePath, Count: numberedLines},
+		guest.Worker{Kind: guest.Lines, Path: consolePath, Count: o.Lines},
 		guest.Worker{Kind: guest.Kernel, Threads: kernelThreads, Count: kernelMessages, Rate: kernelRate})
 	if err != nil {
 		return within(consolePath, err)
 	}
 	tally(t.Metrics, s.Work)
-	if err := judgeProgress(s.Work, t.Guest.Starved()-starved); err != nil {
+	if err := judgeProgress(s.Work, t.Guest.Starved()-starved, o.Grace); err != nil {
 		return err
 	}
 	bytes := s.Work[0].Bytes
@@ -90,8 +89,8 @@ func numbered(ctx context.Context, t *suites.T) error {
 	if err != nil {
 		return err
 	}
-	t.Metrics["line_rate_per_s"] = numberedLines / time.Since(began).Seconds()
-	if err := judgeLines(l.writers[0], b.seed, 0, numberedLines); err != nil {
+	t.Metrics["line_rate_per_s"] = float64(o.Lines) / time.Since(began).Seconds()
+	if err := judgeLines(l.writers[0], b.seed, 0, o.Lines); err != nil {
 		return err
 	}
 	return kernel(&l.said)

@@ -21,7 +21,7 @@ const (
 
 // judgeProgress wants every worker to have come back from each call, and soon. The time
 // for which the host kept the guest from its CPUs does not count.
-func judgeProgress(work []guest.Work, starved time.Duration) error {
+func judgeProgress(work []guest.Work, starved, grace time.Duration) error {
 	for _, w := range work {
 		name := strings.TrimSpace(w.Kind + " " + w.Path)
 		in := time.Duration(w.InS * float64(time.Second))

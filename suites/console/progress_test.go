@@ -24,7 +24,7 @@ func TestJudgeProgress(t *testing.T) {
 		"slow host":        {guest.Work{Kind: guest.Lines, Ops: 5, Slowest: "write", SlowestS: 31}, 2 * time.Second, suites.Passed, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			check(t, judgeProgress([]guest.Work{well, tt.work}, tt.starved), tt.status, tt.says)
+			check(t, judgeProgress([]guest.Work{well, tt.work}, tt.starved, grace), tt.status, tt.says)
 		})
 	}
 }

@@ -21,6 +21,7 @@ type scene struct {
 	requires []string
 	rounds   int
 	length   time.Duration // of a round
+	grace    time.Duration // after it
 	// workers are what the guest does, by its OS and the round's seed.
 	workers func(b *bed) []guest.Worker
 	// host is what the host does meanwhile, until the context ends. It leaves lines as
@@ -47,7 +48,7 @@ func (s scene) suite() suites.Case {
 }
 
 func (s scene) run(ctx context.Context, t *suites.T) (err error) {
-	b, err := lay(ctx, t)
+	b, err := lay(ctx, t, s.grace)
 	if err != nil {
 		return err
 	}
@@ -96,7 +97,7 @@ func (s scene) run(ctx context.Context, t *suites.T) (err error) {
 		first = judgeMemory(samples)
 	}
 	if kind := idle(s.workers(b), t.Metrics); first == nil && fault == nil && kind != "" {
-		fault = fmt.Errorf("workers %s did nothing in %d rounds", kind, r.rounds)
+		fault = fmt.Errorf("workers %s did nothing in %d rounds; %v", kind, r.rounds, t.Load())
 	}
 	if first == nil {
 		return fault
@@ -121,7 +122,7 @@ func (s scene) round(ctx context.Context, b *bed) (again bool, err error) {
 		return false, err
 	}
 	tally(t.Metrics, out.Work)
-	if err := judgeProgress(out.Work, t.Guest.Starved()-starved); err != nil {
+	if err := judgeProgress(out.Work, t.Guest.Starved()-starved, s.grace); err != nil {
 		return !stuck(out.Work), err
 	}
 	after, err := b.open(ctx, func(o guest.Open) bool { return judgeOpen(before, o, s.whole) == nil })

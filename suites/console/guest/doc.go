@@ -111,7 +111,7 @@ const (
 	TearKernel = "tear_kernel" // a line of the kernel stops in its middle
 	NeverWoken = "never_woken" // a call does not return
 	LeakFD     = "leak_fd"     // a close does nothing
-	Panic      = "panic"       // the kernel panics when a terminal is opened while it is closed
+	Panic      = "panic"       // the kernel panics when a terminal ends while somebody opens or uses it
 )
 
 // Fault is one to be planted.

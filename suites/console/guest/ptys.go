@@ -17,10 +17,10 @@ const maxSlots = 12
 // happens at once. Who uses the master has a descriptor of his own, so that a number
 // which was given away again is never used.
 type slot struct {
-	mu      sync.Mutex
-	master  int // -1: none
-	path    string
-	opening atomic.Int32 // how many open the other side just now
+	mu     sync.Mutex
+	master int // -1: none
+	path   string
+	users  atomic.Int32 // how many open or use the other side just now
 }
 
 // churnPtys makes, uses and ends pseudo-terminals, which may be another thread's.
@@ -94,7 +94,7 @@ func (t *thread) end(s *slot) {
 	if fd < 0 {
 		return
 	}
-	if s.opening.Load() > 0 && t.hits(Panic) {
+	if s.users.Load() > 0 && t.hits(Panic) {
 		if err := crash(); err != nil {
 			t.fails(err)
 		}
@@ -104,13 +104,13 @@ func (t *thread) end(s *slot) {
 
 // useSlave opens the other side, which may go away at any moment.
 func (t *thread) useSlave(s *slot, path string) {
-	s.opening.Add(1)
+	s.users.Add(1)
+	defer s.users.Add(-1)
 	fd := -1
 	err := t.call("open", func() (err error) {
 		fd, err = unix.Open(path, unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 		return err
 	})
-	s.opening.Add(-1)
 	if err != nil {
 		return
 	}
@@ -217,7 +217,8 @@ func (t *thread) divert() error {
 		}
 		t.did(0)
 	}
-	return t.call("divert back", func() error { return undivert() })
+	t.call("divert back", undivert) // refused while another thread has it, which does the same
+	return nil
 }
 
 // undivert takes the console's output back from whoever has it.
@@ -232,6 +233,8 @@ func undivert() error {
 		return err
 	}
 	defer unix.Close(slave)
-	_ = divertTo(slave) // refused when another one has it, which is closed and so has lost it
+	if err := divertTo(slave); err != nil {
+		return err
+	}
 	return divertBack(slave)
 }
