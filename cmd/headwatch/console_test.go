@@ -78,7 +78,7 @@ type consoleTrial struct {
 // consoleTrials are cases without a fault, and with one.
 func consoleTrials() (all []consoleTrial) {
 	sound := console.New(console.Options{Lines: 2000, Rounds: 1, Length: time.Second})
-	faulty := console.New(console.Options{Lines: 2000, Rounds: 2, Length: time.Second, Grace: 4 * time.Second})
+	faulty := console.New(console.Options{Lines: 2000, Rounds: 2, Length: time.Second, Grace: 3 * time.Second})
 	add := func(name string, f *guest.Fault, status suites.Status, says string) {
 		suite := sound
 		if f != nil {

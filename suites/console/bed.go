@@ -91,7 +91,7 @@ func (b *bed) open(ctx context.Context, enough func(guest.Open) bool) (o guest.O
 const (
 	settling = 5 * time.Second
 	pause    = 50 * time.Millisecond
-	// silence is how long a line says nothing until what is missing is not awaited.
+	// silence is how long a line says nothing until what is missing is awaited no longer.
 	silence = 5 * time.Second
 	// recording is how much of a line is kept, in bytes.
 	recording = 32 << 20
@@ -104,6 +104,8 @@ type listener struct {
 	name string
 	take func() []byte
 	stop func() int64
+	// silence is how long it may say nothing while something is missing.
+	silence time.Duration
 	said
 }
 
@@ -112,7 +114,7 @@ func (b *bed) listen(line string) (*listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &listener{name: line, take: take, stop: stop}, nil
+	return &listener{name: line, take: take, stop: stop, silence: min(silence, b.grace)}, nil
 }
 
 // until hears until done says that all came, or nothing has come for a while.
@@ -125,7 +127,7 @@ func (l *listener) until(ctx context.Context, done func(*said) bool) error {
 		switch {
 		case len(p) > 0:
 			last = now
-		case done(&l.said) || now.Sub(last) > silence:
+		case done(&l.said) || now.Sub(last) > l.silence:
 			if lost := l.stop(); lost > 0 {
 				return fmt.Errorf("line %s said %d bytes more than are kept", l.name, lost)
 			}
