@@ -28,7 +28,7 @@ type setting struct{ name, value string }
 // sys/kern/kern_sig.c, sys/netinet/tcp_input.c.
 var settings = map[string][]setting{
 	"linux":   {{"kernel.printk", "7 4 1 7"}, {"kernel.printk_devkmsg", "on\n"}},
-	"freebsd": {{"kern.logsigexit", "1"}, {"kern.coredump", "0"}},
+	"freebsd": {{"kern.logsigexit", "1"}},
 }
 
 // bed is a guest under a case, with the far ends of its lines.
@@ -182,12 +182,4 @@ func within(where string, err error) error {
 		return suites.Failf("%s: %s", where, refused.KernelRefused())
 	}
 	return fmt.Errorf("%s: %w", where, err)
-}
-
-// close takes away what the bed has made.
-func (b *bed) close() error {
-	if b.blower == nil {
-		return nil
-	}
-	return b.blower.close()
 }

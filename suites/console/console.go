@@ -101,7 +101,8 @@ func (o Options) numbered(ctx context.Context, t *suites.T) error {
 func scenes() []scene {
 	return []scene{
 		{
-			name: "c02_storm", layer: suites.Stress, requires: []string{"wire"}, rounds: 20, length: 3 * time.Second, blast: map[string]int{"freebsd": 2000, "linux": 100},
+			name: "c02_storm", layer: suites.Stress, requires: []string{"wire"},
+			rounds: 20, length: 3 * time.Second, blast: map[string]int{"freebsd": 2000, "linux": 100},
 			summary: "console writers beside thousands of kernel lines, while the console's output is diverted and taken back",
 			workers: func(b *bed) []guest.Worker { return stormy() },
 		},
@@ -123,9 +124,7 @@ func scenes() []scene {
 		{
 			name: "c05_sessions", layer: suites.Stress, rounds: 20, length: 3 * time.Second, whole: true,
 			summary: "sessions lose their leader, their terminal and its other side while they read and drain it",
-			workers: func(b *bed) []guest.Worker {
-				return []guest.Worker{{Kind: guest.Sessions, Threads: 8}, {Kind: guest.Ptys, Threads: 2}}
-			},
+			workers: func(b *bed) []guest.Worker { return []guest.Worker{{Kind: guest.Sessions, Threads: 8}} },
 		},
 		{
 			name: "c07_far_ends", layer: suites.Stress, requires: []string{"line:uart", "line:virtio"}, rounds: 10, length: 4 * time.Second,
@@ -133,7 +132,8 @@ func scenes() []scene {
 			workers: ends, host: disturb, lines: []string{"uart", "virtio"},
 		},
 		{
-			name: "c08_mix", layer: suites.Soak, requires: []string{"wire", "line:uart", "line:virtio"}, rounds: 600, length: 6 * time.Second, blast: map[string]int{"freebsd": 500, "linux": 50},
+			name: "c08_mix", layer: suites.Soak, requires: []string{"wire", "line:uart", "line:virtio"},
+			rounds: 600, length: 6 * time.Second, blast: map[string]int{"freebsd": 500, "linux": 50},
 			summary: "an hour of everything at once, in another mixture each time",
 			workers: mixture, host: disturb, lines: []string{"uart", "virtio"},
 		},

@@ -50,16 +50,11 @@ func (s scene) suite() suites.Case {
 	}
 }
 
-func (s scene) run(ctx context.Context, t *suites.T) (err error) {
+func (s scene) run(ctx context.Context, t *suites.T) error {
 	b, err := lay(ctx, t, s.grace)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if closed := b.close(); err == nil {
-			err = closed
-		}
-	}()
 	if s.blast != nil {
 		if err := b.wired(ctx); err != nil {
 			return err

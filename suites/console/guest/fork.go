@@ -6,6 +6,7 @@ import (
 	"errors"
 	"runtime"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,12 +17,16 @@ const (
 	actLead             // leads a session, as its end says
 )
 
+// rlimitCore is RLIMIT_CORE of both systems: nothing is written of a process that dies.
+const rlimitCore = 4
+
 // script is what it is told, before it is made: it has this process's memory as it was,
 // and one thread, so it can do nothing but system calls.
 type script struct {
 	act, end, tty, pipe int
 	byte                [8]byte
 	byDefault, ignored  action // of signals
+	nothing             syscall.Rlimit
 }
 
 // spawn makes a process that follows a script. It must be awaited by reap.
@@ -61,6 +66,7 @@ func follow(s *script) (pid uintptr, errno syscall.Errno) {
 	}
 	if s.act == actAbort {
 		setSignal(uintptr(syscall.SIGABRT), &s.byDefault)
+		syscall.RawSyscall(syscall.SYS_SETRLIMIT, rlimitCore, uintptr(unsafe.Pointer(&s.nothing)), 0)
 		self, _, _ := syscall.RawSyscall(syscall.SYS_GETPID, 0, 0, 0)
 		syscall.RawSyscall(syscall.SYS_KILL, self, uintptr(syscall.SIGABRT), 0)
 		exit()
