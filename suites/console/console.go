@@ -128,14 +128,19 @@ func scenes() []scene {
 		},
 		{
 			name: "c07_far_ends", layer: suites.Stress, requires: []string{"line:uart", "line:virtio"}, rounds: 10, length: 4 * time.Second,
-			summary: "lines are flooded, broken, held up, switched and unplugged at their far ends while the guest uses them",
-			workers: ends, host: disturb, lines: []string{"uart", "virtio"},
+			summary: "lines are flooded, broken, held up and switched at their far ends while the guest uses them",
+			workers: ends, host: disturb(false), lines: []string{"uart", "virtio"},
+		},
+		{
+			name: "c07_unplug", layer: suites.Stress, requires: []string{"line:uart", "line:virtio"}, rounds: 10, length: 4 * time.Second,
+			summary: "the same, and a line's device is taken away and brought back",
+			workers: ends, host: disturb(true), lines: []string{"uart", "virtio"},
 		},
 		{
 			name: "c08_mix", layer: suites.Soak, requires: []string{"wire", "line:uart", "line:virtio"},
 			rounds: 600, length: 6 * time.Second, blast: map[string]int{"freebsd": 500, "linux": 50},
 			summary: "an hour of everything at once, in another mixture each time",
-			workers: mixture, host: disturb, lines: []string{"uart", "virtio"},
+			workers: mixture, host: disturb(true), lines: []string{"uart", "virtio"},
 		},
 	}
 }

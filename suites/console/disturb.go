@@ -15,22 +15,25 @@ const (
 )
 
 // disturb does things to the far ends of the lines, one after the other, until the
-// context ends, and leaves them as they were.
-func disturb(ctx context.Context, b *bed) error {
-	r := rand.New(rand.NewPCG(b.seed, 7))
-	for ctx.Err() == nil {
-		if err := b.once(ctx, r); err != nil && ctx.Err() == nil {
-			return err
+// context ends, and leaves them as they were. unplugs says that the virtio line's device
+// goes away, too.
+func disturb(unplugs bool) func(ctx context.Context, b *bed) error {
+	return func(ctx context.Context, b *bed) error {
+		r := rand.New(rand.NewPCG(b.seed, 7))
+		for ctx.Err() == nil {
+			if err := b.once(ctx, r, unplugs); err != nil && ctx.Err() == nil {
+				return err
+			}
+			select {
+			case <-time.After(time.Duration(r.IntN(30)) * time.Millisecond):
+			case <-ctx.Done():
+			}
 		}
-		select {
-		case <-time.After(time.Duration(r.IntN(30)) * time.Millisecond):
-		case <-ctx.Done():
-		}
+		return nil
 	}
-	return nil
 }
 
-func (b *bed) once(ctx context.Context, r *rand.Rand) error {
+func (b *bed) once(ctx context.Context, r *rand.Rand, unplugs bool) error {
 	what := r.IntN(6)
 	line := []string{"uart", "virtio"}[r.IntN(2)]
 	b.t.Metrics["disturbances"]++
@@ -56,9 +59,11 @@ func (b *bed) once(ctx context.Context, r *rand.Rand) error {
 		return b.hold(ctx, r, line)
 	case 4:
 		return b.far.Switch(whole, line)
-	default:
-		return b.replug(ctx, whole, r)
 	}
+	if !unplugs {
+		return nil
+	}
+	return b.replug(ctx, whole, r)
 }
 
 // hold lets a line's writers come to stand for a while.
