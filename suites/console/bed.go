@@ -69,7 +69,7 @@ func (b *bed) storm(ctx context.Context, seconds float64, workers ...guest.Worke
 // open is what is open in the guest when it has come to rest: a terminal goes a while
 // after its last user has gone.
 func (b *bed) open(ctx context.Context, enough func(guest.Open) bool) (o guest.Open, err error) {
-	limit := time.NewTimer(settling)
+	limit := time.NewTimer(min(settling, b.grace))
 	defer limit.Stop()
 	for {
 		if err := b.t.Guest.Call(ctx, guest.OpOpen, struct{}{}, &o); err != nil {
