@@ -48,7 +48,8 @@ func judgeOpen(before, after guest.Open, whole bool) error {
 	switch {
 	case !whole:
 	case after.Ptys > before.Ptys:
-		return suites.Failf("%d pseudo-terminals are there after the storm, %d were before it, and nobody has one open %q", after.Ptys, before.Ptys, after.Left)
+		return suites.Failf("%d pseudo-terminals are there after the storm, %d were before it, and nobody has one open %q",
+			after.Ptys, before.Ptys, after.Left)
 	case after.Terminals > before.Terminals:
 		return suites.Failf("%d terminals are there after the storm, %d were before it %q", after.Terminals, before.Terminals, after.Left)
 	}
@@ -60,8 +61,10 @@ func judgeOpen(before, after guest.Open, whole bool) error {
 const least = 16
 
 // terminalMemory are the names under which FreeBSD allocates for terminals: of malloc
-// types and zones (sys/kern/tty*.c, sys/fs/devfs).
-var terminalMemory = []string{"tty", "ttys", "pts", "ttyinq", "ttyoutq", "session", "pgrp", "devfs1", "devfs2", "devfs3", "DEVFS1", "DEVFS2", "DEVFS3", "kqueue", "KNOTE"}
+// types and zones (sys/kern/tty*.c, kern_conf.c, kern_event.c, kern_proc.c, sys/fs/devfs).
+var terminalMemory = []string{
+	"tty", "pts", "ttyinq", "ttyoutq", "cdev", "DEVFS1", "DEVFS3", "DEVFSP", "kqueue", "KNOTE", "session", "PGRP",
+}
 
 // judgeMemory wants no growth from round to round. samples are of what was in use after
 // each round, the first one after a round that filled caches.

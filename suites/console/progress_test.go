@@ -1,6 +1,7 @@
 package console
 
 import (
+	"errors"
 	"math"
 	"testing"
 	"time"
@@ -54,6 +55,37 @@ func TestJudgeOpen(t *testing.T) {
 func TestJudgeOpenLeavesTerminalsOut(t *testing.T) {
 	if err := judgeOpen(guest.Open{FDs: 9}, guest.Open{FDs: 9, Ptys: 2, Terminals: 4}, false); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestVerdict(t *testing.T) {
+	found, rig := suites.Failf("round 2, seed 9: lost"), errors.New("the far end: gone")
+	for name, tt := range map[string]struct {
+		o      outcome
+		status suites.Status
+		says   string
+	}{
+		"all is well": {outcome{rate: rate{0, 20}}, suites.Passed, ""},
+		"failed":      {outcome{rate: rate{1, 20}, first: found}, suites.Failed, "round 2, seed 9: lost; 1 of 20 rounds failed (0.00 to 0.25)"},
+		"broken":      {outcome{rate: rate{0, 3}, fault: rig}, suites.Broken, "the far end: gone"},
+		"both":        {outcome{rate: rate{1, 3}, first: found, fault: rig}, suites.Failed, "lost; given up after 3 rounds: the far end: gone; 1 of 3"},
+	} {
+		t.Run(name, func(t *testing.T) { check(t, tt.o.verdict(), tt.status, tt.says) })
+	}
+}
+
+func TestIdle(t *testing.T) {
+	workers := []guest.Worker{{Kind: guest.Ptys}, {Kind: guest.Memory}}
+	did := map[string]float64{}
+	tally(did, []guest.Work{{Kind: guest.Ptys, Ops: 3, SlowestS: 2}, {Kind: guest.Ptys, Ops: 4, Bytes: 9, SlowestS: 1}})
+	if did["ptys_ops"] != 7 || did["ptys_bytes"] != 9 || did["ptys_slowest_s"] != 2 {
+		t.Errorf("%v", did)
+	}
+	if got := idle(workers, did); got != guest.Memory {
+		t.Errorf("%q is idle", got)
+	}
+	if got := idle(workers[:1], did); got != "" {
+		t.Errorf("%q is idle", got)
 	}
 }
 

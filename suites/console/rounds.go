@@ -60,51 +60,72 @@ func (s scene) run(ctx context.Context, t *suites.T) error {
 			return err
 		}
 	}
-	var first, fault error
-	r := rate{}
-	var samples []map[string]int64
-	for r.rounds < s.rounds {
-		b.seed = t.Rand.Uint64()
-		again, err := s.round(ctx, b)
-		status, reason := suites.Classify(err)
-		if err != nil && status != suites.Failed && len(t.Guest.Crashes()) == 0 {
-			fault = err // of the rig: what was found before counts
-			break
+	o := outcome{crashes: len(t.Guest.Crashes())}
+	for o.rounds < s.rounds && s.next(ctx, b, &o) {
+	}
+	o.note(t.Metrics)
+	if o.first == nil && o.fault == nil {
+		o.first = judgeMemory(o.samples)
+	}
+	if kind := idle(s.workers(b), t.Metrics); kind != "" && o.fault == nil && time.Duration(o.rounds)*s.length >= enough {
+		o.fault = fmt.Errorf("workers %s did nothing in %d rounds; %v", kind, o.rounds, t.Load())
+	}
+	return o.verdict()
+}
+
+// outcome is what came of rounds.
+type outcome struct {
+	rate
+	first   error // the first failure
+	fault   error // of the rig, which ended it
+	crashes int   // on the console before the first round: its boot's
+	samples []map[string]int64
+}
+
+// verdict is the first failure, with how often one was seen. A fault of the rig does not
+// take back what was found before.
+func (o *outcome) verdict() error {
+	if o.first == nil {
+		return o.fault
+	}
+	_, reason := suites.Classify(o.first)
+	if o.fault != nil {
+		reason += fmt.Sprintf("; given up after %d rounds: %v", o.rounds, o.fault)
+	}
+	return suites.Failf("%s; %v", reason, o.rate)
+}
+
+// next does a round. It says whether another one makes sense.
+func (s scene) next(ctx context.Context, b *bed, o *outcome) bool {
+	b.seed = b.t.Rand.Uint64()
+	again, err := s.round(ctx, b)
+	crashed := len(b.t.Guest.Crashes()) > o.crashes
+	status, reason := suites.Classify(err)
+	if err != nil && status != suites.Failed && !crashed {
+		o.fault = err
+		return false
+	}
+	o.rounds++
+	if err == nil && crashed {
+		reason = b.t.Guest.Crashes()[o.crashes]
+	}
+	if err != nil || crashed {
+		if o.failed++; o.first == nil {
+			o.first = suites.Failf("round %d, seed %d: %s", o.rounds, b.seed, reason)
 		}
-		r.rounds++
+	}
+	if !again || crashed {
+		return false
+	}
+	if s.whole && b.t.Guest.OS() == "freebsd" {
+		state, err := kernel.Snapshot(ctx, b.t.Guest)
 		if err != nil {
-			r.failed++
-			if first == nil {
-				first = suites.Failf("round %d, seed %d: %s", r.rounds, b.seed, reason)
-			}
+			o.fault = err
+			return false
 		}
-		if !again || len(t.Guest.Crashes()) > 0 {
-			break
-		}
-		if s.whole && t.Guest.OS() == "freebsd" {
-			state, err := kernel.Snapshot(ctx, t.Guest)
-			if err != nil {
-				fault = err
-				break
-			}
-			samples = append(samples, inUse(state))
-		}
+		o.samples = append(o.samples, inUse(state))
 	}
-	r.note(t.Metrics)
-	if first == nil && fault == nil {
-		first = judgeMemory(samples)
-	}
-	if kind := idle(s.workers(b), t.Metrics); first == nil && fault == nil && kind != "" && time.Duration(r.rounds)*s.length >= enough {
-		fault = fmt.Errorf("workers %s did nothing in %d rounds; %v", kind, r.rounds, t.Load())
-	}
-	if first == nil {
-		return fault
-	}
-	_, reason := suites.Classify(first)
-	if fault != nil {
-		reason += fmt.Sprintf("; given up after %d rounds: %v", r.rounds, fault)
-	}
-	return suites.Failf("%s; %v", reason, r)
+	return true
 }
 
 // round is one. again says whether the guest can have another one.
@@ -137,9 +158,6 @@ func (s scene) round(ctx context.Context, b *bed) (again bool, err error) {
 		if err := b.echoes(ctx, line, b.device(line), echoed); err != nil {
 			return true, err
 		}
-	}
-	if crashes := t.Guest.Crashes(); len(crashes) > 0 {
-		return false, suites.Failf("%s", crashes[len(crashes)-1])
 	}
 	return true, nil
 }
