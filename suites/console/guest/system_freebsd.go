@@ -102,7 +102,6 @@ func watch(fd int) error {
 func divertTo(slave int) error   { return unix.IoctlSetPointerInt(slave, tiocCons, 1) }
 func divertBack(slave int) error { return unix.IoctlSetPointerInt(slave, tiocCons, 0) }
 
-func drain(fd int) error { return unix.IoctlSetInt(fd, unix.TIOCDRAIN, 0) }
 func flush(fd int) error { return unix.IoctlSetPointerInt(fd, unix.TIOCFLUSH, 3) } // FREAD|FWRITE
 
 // readSetting reads a sysctl.

@@ -106,7 +106,6 @@ func divertBack(_ int) error {
 	return unix.IoctlSetInt(fd, unix.TIOCCONS, 0)
 }
 
-func drain(fd int) error { return unix.IoctlSetInt(fd, unix.TCSBRK, 1) }
 func flush(fd int) error { return unix.IoctlSetInt(fd, unix.TCFLSH, unix.TCIOFLUSH) }
 
 // readSetting reads a file.
