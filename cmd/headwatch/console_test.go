@@ -77,13 +77,12 @@ type consoleTrial struct {
 
 // consoleTrials are cases without a fault, and with one.
 func consoleTrials() (all []consoleTrial) {
-	sound := console.New(console.Options{Lines: 2000, Rounds: 1, Length: time.Second})
-	faulty := console.New(console.Options{Lines: 2000, Rounds: 2, Length: time.Second, Grace: 3 * time.Second})
-	add := func(name string, f *guest.Fault, status suites.Status, says string) {
-		suite := sound
+	add := func(name string, rounds int, f *guest.Fault, status suites.Status, says string) {
+		o := console.Options{Lines: 2000, Rounds: rounds, Length: time.Second}
 		if f != nil {
-			suite = faulty
+			o.Grace = 3 * time.Second
 		}
+		suite := console.New(o)
 		c := suite.Cases[slices.IndexFunc(suite.Cases, func(c suites.Case) bool { return c.Name == name })]
 		run := c.Run
 		c.Layer, c.Pressure = suites.Stress, c.Pressure && f == nil
@@ -98,21 +97,21 @@ func consoleTrials() (all []consoleTrial) {
 		all = append(all, consoleTrial{c, status, says})
 	}
 	for _, name := range []string{"c01_lines", "c02_storm", "c03_ptys", "c04_switch", "c05_sessions", "c07_far_ends"} {
-		add(name, nil, suites.Passed, "")
+		add(name, 1, nil, suites.Passed, "")
 	}
 	for _, f := range []struct {
 		fault, in, says string
-		every           int
+		every, rounds   int
 	}{
-		{guest.LoseLine, "c01_lines", "was lost: line", 500},
-		{guest.TearLine, "c01_lines", "came damaged", 500},
-		{guest.TearKernel, "c01_lines", "a line of the kernel is torn", 50},
-		{guest.NeverWoken, "c02_storm", "still in", 300},
-		{guest.NeverWoken, "c05_sessions", "still in", 20},
-		{guest.LeakFD, "c03_ptys", "file descriptors of the agent are open", 200},
-		{guest.Panic, "c03_ptys", "sysrq", 20},
+		{guest.LoseLine, "c01_lines", "was lost: line", 500, 1},
+		{guest.TearLine, "c01_lines", "came damaged", 500, 1},
+		{guest.TearKernel, "c01_lines", "a line of the kernel is torn", 50, 1},
+		{guest.NeverWoken, "c02_storm", "still in", 300, 1},
+		{guest.NeverWoken, "c05_sessions", "still in", 20, 1},
+		{guest.LeakFD, "c03_ptys", "file descriptors of the agent are open", 200, 1},
+		{guest.Panic, "c03_ptys", "sysrq", 20, 5},
 	} {
-		add(f.in, &guest.Fault{Name: f.fault, Every: f.every}, suites.Failed, f.says)
+		add(f.in, f.rounds, &guest.Fault{Name: f.fault, Every: f.every}, suites.Failed, f.says)
 	}
 	return all
 }
