@@ -14,7 +14,7 @@ const (
 	symbols   = 25 // of a writer
 	lineEnd   = 24 // the symbol behind a line
 	padFirst  = 16 // symbols of padding, up to lineEnd
-	maxPad    = 23
+	maxPad    = 9
 	digits    = 5 // hexadecimal, of a line's number
 )
 
