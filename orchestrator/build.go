@@ -26,6 +26,9 @@ func (p Places) Log(job string) string { return filepath.Join("logs", job+".log"
 // Console is where the console of a run is kept, relative to Root.
 func (p Places) Console(run string) string { return filepath.Join("consoles", run+".zst") }
 
+// Artifacts is the folder for what the cases of a run kept, relative to Root.
+func (p Places) Artifacts(run string) string { return filepath.Join("artifacts", run) }
+
 // Scratch is a folder for work in flight. Everything below it may be removed
 // when nobody owns the state directory.
 func (p Places) Scratch(id string) string { return filepath.Join(p.Root, "work", id) }

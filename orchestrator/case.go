@@ -56,7 +56,7 @@ func (d descendant) Crashes() []string {
 func (d descendant) KernelLayouts() []byte { return d.of.layouts }
 
 // on runs a case on a machine.
-func (e Execution) on(ctx context.Context, m descendant, console runners.Console, c suites.Case, report func(suites.Result) error) suites.Result {
+func (e Execution) on(ctx context.Context, m descendant, console runners.Console, c suites.Case, report func(suites.Result) error) (out suites.Result) {
 	res := suites.Result{Case: e.Suite + "/" + c.Name}
 	timeout := c.Timeout
 	if timeout == 0 {
@@ -65,7 +65,17 @@ func (e Execution) on(ctx context.Context, m descendant, console runners.Console
 	caseCtx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	t := &suites.T{Guest: m, Rand: random(e.Seed, res.Case), Metrics: map[string]float64{}}
-	t.Report = func(part suites.Result) error { return report(judgeTime(c, part, t.Load)) }
+	wrong := false // a part of it
+	t.Report = func(part suites.Result) error {
+		part = judgeTime(c, part, t.Load)
+		wrong = wrong || wentWrong(part.Status)
+		return report(part)
+	}
+	if e.Artifacts != nil {
+		files := e.Artifacts.begin(res.Case)
+		defer func() { out.Output += files.end(wrong || wentWrong(out.Status)) }()
+		t.Keep = files.open
+	}
 	before, excused := len(m.Crashes()), stalls(m.Machine, console)
 	release := e.press(caseCtx, m.Machine, c, &res)
 	t.Begin()

@@ -116,13 +116,15 @@ func (*keptConsole) Close() error      { return nil }
 // ends is a journal that takes a run's end.
 type ends struct {
 	Journal
-	run     Run
-	crashes []Crash
+	run       Run
+	crashes   []Crash
+	artifacts []Artifact
+	err       error
 }
 
-func (e *ends) FinishRun(_ context.Context, r Run, crashes []Crash) error {
-	e.run, e.crashes = r, crashes
-	return nil
+func (e *ends) FinishRun(_ context.Context, r Run, crashes []Crash, artifacts ...Artifact) error {
+	e.run, e.crashes, e.artifacts = r, crashes, artifacts
+	return e.err
 }
 
 // A debug file that cannot be read is no fault of the run: it ends as it would, and
@@ -135,7 +137,7 @@ func TestUnreadableDebugFileFailsNoRun(t *testing.T) {
 		Symbols: func(string) (Symbols, error) { return nil, io.EOF }, Notify: func(Event) {}, Log: slog.New(slog.NewTextHandler(&log, nil)),
 	}
 	console := &keptConsole{fakeConsole{[]runners.Crash{panicked}}}
-	if err := w.finishRun(t.Context(), Run{ID: "r", Status: suites.Failed}, console, nil); err != nil {
+	if err := w.finishRun(t.Context(), Run{ID: "r", Status: suites.Failed}, console, NewKeeper(filepath.Join(t.TempDir(), "kept"), false), nil); err != nil {
 		t.Fatal(err)
 	}
 	if journal.run.Status != suites.Failed || len(journal.crashes) != 1 || journal.crashes[0].Kind != "fatal" {

@@ -38,25 +38,13 @@ func (e Execution) press(ctx context.Context, m runners.Machine, c suites.Case, 
 	}
 }
 
-// starvedShare is the part of a case's time from which on a finding about time is the
-// host's: a third. Beside one other guest a machine was measured just below, at a half
-// its answers took three times as long. A limit that a busy worker always exceeds
-// would hide what kernels do. It rests on few measurements: docs/machines.md has them.
-const starvedShare = 3
-
-// overloaded says that the host kept so much from the guest that what took long
-// there says nothing about its kernel.
-func overloaded(l suites.Load) bool {
-	return l.Starved > 0 && l.Starved*starvedShare >= l.Of
-}
-
 // judgeTime takes back that a case failed which judges time, when its host was
 // overloaded meanwhile. The host is asked only then: that is a millisecond.
 func judgeTime(c suites.Case, res suites.Result, load func() suites.Load) suites.Result {
 	if !c.Timed || res.Status != suites.Failed {
 		return res
 	}
-	if l := load(); overloaded(l) {
+	if l := load(); l.Overloaded() {
 		res.Status, res.Reason = suites.Broken, fmt.Sprintf("%v: %s", l, res.Reason)
 	}
 	return res

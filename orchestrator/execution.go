@@ -39,6 +39,8 @@ type Execution struct {
 	// Keep takes the template when the run is over, and closes it some time later.
 	// Nil: it is closed at once.
 	Keep func(runners.Template)
+	// Artifacts takes the files of the cases. Nil: none are kept.
+	Artifacts *Keeper
 }
 
 // bootShare is the part of a run's time limit that booting may take.

@@ -183,6 +183,9 @@ func (p Planner) runJobs(v View, w wantedBuild, b Build, cell pipeline.Cell, con
 		}
 		passed := true
 		for _, name := range p.Layers[layer].Suites {
+			if p.idle(cell.Machine, name, layer) {
+				continue
+			}
 			key := RunKey{Build: b.ID, Machine: cell.Machine, Suite: name, Layer: layer}
 			cases := p.caseNames(name, layer)
 			want := p.wanted(v, key, append(p.parts(v, cell.Machine, name), cases...), confirm)
@@ -194,6 +197,15 @@ func (p Planner) runJobs(v View, w wantedBuild, b Build, cell pipeline.Cell, con
 		}
 	}
 	return jobs
+}
+
+// idle says whether a machine lacks what every case of a suite in a layer asks for, as
+// far as can be told before it is booted: nobody need boot it for them to be skipped.
+func (p Planner) idle(machine, suite string, layer suites.Layer) bool {
+	m := p.Machines[machine]
+	may := offer{Accel: "kvm", SMP: m.SMP, Links: links(m), Flags: []string{"pcid"}}
+	cases := CasesOf(p.Suites, suite, layer, "")
+	return len(cases) > 0 && !slices.ContainsFunc(cases, func(c suites.Case) bool { return unmet(c.Requires, may) == "" })
 }
 
 // caseNames lists the cases of a suite in a layer, "boot" first.

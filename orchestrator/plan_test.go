@@ -531,3 +531,25 @@ func TestPlanSearchesAroundABrokenProbe(t *testing.T) {
 		t.Errorf("%+v, want the range c001..c003", r)
 	}
 }
+
+func TestPlanBootsNoMachineThatLacksWhatEveryCaseNeeds(t *testing.T) {
+	p := Planner{
+		Machines: map[string]pipeline.Machine{
+			"wired": {SMP: 1, NICs: []pipeline.NIC{{Link: "user"}, {Link: "wire"}}},
+			"small": {SMP: 1, NICs: []pipeline.NIC{{Link: "user"}}},
+		},
+		Suites: []suites.Suite{
+			{Name: "all", Cases: []suites.Case{{Name: "a", Layer: suites.Smoke, Requires: []string{"wire"}}, {Name: "b", Layer: suites.Smoke, Requires: []string{"wire", "kvm"}}}},
+			{Name: "some", Cases: []suites.Case{{Name: "a", Layer: suites.Smoke, Requires: []string{"wire"}}, {Name: "b", Layer: suites.Smoke}}},
+			{Name: "kvm", Cases: []suites.Case{{Name: "a", Layer: suites.Smoke, Requires: []string{"kvm"}}}}, // only a boot can tell
+			{Name: "none"},
+		},
+	}
+	for machine, idle := range map[string][]string{"wired": nil, "small": {"all"}} {
+		for _, s := range p.Suites {
+			if got := p.idle(machine, s.Name, suites.Smoke); got != slices.Contains(idle, s.Name) {
+				t.Errorf("suite %s on %s: idle %v", s.Name, machine, got)
+			}
+		}
+	}
+}

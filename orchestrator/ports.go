@@ -89,8 +89,8 @@ type Journal interface {
 	BeginRun(ctx context.Context, j Job, host string, now time.Time) (Run, error)
 	// AddResult stores one result of a running attempt.
 	AddResult(ctx context.Context, run string, r suites.Result) error
-	// FinishRun stores the run's end and its crashes and ends the job.
-	FinishRun(ctx context.Context, r Run, crashes []Crash) error
+	// FinishRun stores the run's end, its crashes and its artifacts and ends the job.
+	FinishRun(ctx context.Context, r Run, crashes []Crash, artifacts ...Artifact) error
 	// FinishBuild stores the build and ends the job.
 	FinishBuild(ctx context.Context, j Job, b Build) error
 }

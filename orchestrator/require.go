@@ -15,7 +15,9 @@ type offer struct {
 	Accel string // "kvm" or "tcg"
 	SMP   int
 	Links []string // of its NICs
-	Flags []string // of the host's CPU, which runs the guest's instructions
+	// Virtual says that its time runs ahead of the host's while it idles.
+	Virtual bool
+	Flags   []string // of the host's CPU, which runs the guest's instructions
 }
 
 // unmet says why a case cannot run on what is offered; empty: it can. The words are
@@ -25,10 +27,17 @@ type offer struct {
 //	pcid      address space identifiers of the CPU: the host's own; emulation has none
 //	wire      a NIC whose cable is in our hands
 //	real-nic  a NIC of the host's, passed through
+//	virtual-time  a clock that runs ahead while the guest idles
+//
+// A machine with such a clock runs only the cases that ask for one: others take its
+// time for the host's.
 //
 // A word that is not among them is never met: a case that asks for what nobody knows
 // must not pass.
 func unmet(requires []string, o offer) string {
+	if o.Virtual && !slices.Contains(requires, "virtual-time") {
+		return "the machine's clock is virtual, and the case does not ask for that"
+	}
 	for _, need := range requires {
 		if why := o.lacks(need); why != "" {
 			return why
@@ -64,6 +73,10 @@ func (o offer) lacks(need string) string {
 		if !slices.Contains(o.Links, "wire") {
 			return "needs a NIC on a wire, the machine has none"
 		}
+	case "virtual-time":
+		if !o.Virtual {
+			return "needs a virtual clock, the machine has the host's"
+		}
 	case "real-nic":
 		if !slices.Contains(o.Links, "vfio") {
 			return "needs a NIC of the host's, the machine has none"
@@ -76,7 +89,7 @@ func (o offer) lacks(need string) string {
 
 // offered is what a booted machine has.
 func offered(m pipeline.Machine, f runners.Facts) offer {
-	return offer{Accel: f.Accel, SMP: m.SMP, Links: links(m), Flags: f.Flags}
+	return offer{Accel: f.Accel, SMP: m.SMP, Links: links(m), Flags: f.Flags, Virtual: m.Clock == "virtual"}
 }
 
 // links lists the links of a machine's NICs.

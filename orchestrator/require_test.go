@@ -25,6 +25,9 @@ func TestUnmet(t *testing.T) {
 		{tcg, "real-nic", "needs a NIC of the host's"},
 		{tcg, "smp>=x", `needs "smp>=x", which nobody knows`},
 		{tcg, "moonlight", `needs "moonlight", which nobody knows`},
+		{tcg, "virtual-time", "needs a virtual clock"},
+		{offer{Accel: "tcg", Virtual: true}, "virtual-time", ""},
+		{offer{Accel: "tcg", Virtual: true}, "", "the machine's clock is virtual"},
 		{kvm, "kvm smp>=8 pcid wire real-nic", ""},
 		{old, "pcid", "which the host's CPU does not have"},
 	} {

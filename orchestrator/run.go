@@ -22,6 +22,8 @@ func (w *Worker) run(ctx context.Context, j Job) error {
 	w.Notify(Event{Kind: EventStarted, Job: j.ID, Run: r.ID, Commit: j.Commit})
 	console := w.Console(r.ID)
 	defer console.Close()
+	keeper := NewKeeper(w.Places.Scratch(r.ID+"-artifacts"), false)
+	defer keeper.Close()
 	record := func(res suites.Result) error {
 		if err := w.Store.AddResult(ctx, r.ID, res); err != nil {
 			return err
@@ -30,13 +32,13 @@ func (w *Worker) run(ctx context.Context, j Job) error {
 		return nil
 	}
 	if j.Def == nil {
-		return w.finishRun(ctx, r, console, fmt.Errorf("job %s does not say what machine %q is", j.ID, j.Machine))
+		return w.finishRun(ctx, r, console, keeper, fmt.Errorf("job %s does not say what machine %q is", j.ID, j.Machine))
 	}
 	limit := w.Pipeline.Timeout(j.Layer)
 	e := Execution{
 		Builder: w.Builder, Runner: w.Runner, Cases: CasesOf(w.Suites, j.Suite, j.Layer, ""),
 		Image: j.Image, Commit: j.Commit, Ordinal: j.Repeat, Suite: j.Suite, Seed: j.Seed, Dir: w.Places.Scratch(r.ID),
-		Console: console, Record: record, Keep: w.kept.keep,
+		Console: console, Record: record, Keep: w.kept.keep, Artifacts: keeper,
 	}
 	var rigErr error
 	r.Status, rigErr = e.Do(ctx, *j.Def, limit, &r)
@@ -48,7 +50,7 @@ func (w *Worker) run(ctx context.Context, j Job) error {
 	if ctx.Err() != nil {
 		return ctx.Err() // stopped, not judged: another attempt does it again
 	}
-	return w.finishRun(ctx, r, console, rigErr)
+	return w.finishRun(ctx, r, console, keeper, rigErr)
 }
 
 // Restore builds an image again that was collected or dropped since its build
@@ -70,7 +72,7 @@ func (w *Worker) Restore(ctx context.Context, j Job) error {
 	return nil
 }
 
-func (w *Worker) finishRun(ctx context.Context, r Run, console ConsoleLog, rigErr error) error {
+func (w *Worker) finishRun(ctx context.Context, r Run, console ConsoleLog, keeper *Keeper, rigErr error) error {
 	if rigErr != nil {
 		r.Status, r.Reason = suites.Broken, rigErr.Error()
 	}
@@ -87,7 +89,15 @@ func (w *Worker) finishRun(ctx context.Context, r Run, console ConsoleLog, rigEr
 	if err != nil {
 		w.Log.Warn("a report has no lines", "run", r.ID, "err", err)
 	}
-	if err := w.Store.FinishRun(ctx, r, crashes); err != nil {
+	artifacts, err := keeper.Place(w.Places.Root, w.Places.Artifacts(r.ID), r.ID)
+	if err != nil { // what the cases said is worth more than what they kept
+		w.Log.Warn("artifacts of a run are lost", "run", r.ID, "err", err)
+		artifacts = nil
+	}
+	if err := w.Store.FinishRun(ctx, r, crashes, artifacts...); err != nil {
+		if errors.Is(err, ErrAbandoned) || errors.Is(err, ErrJobDone) { // nobody will name them
+			err = errors.Join(err, os.RemoveAll(filepath.Join(w.Places.Root, w.Places.Artifacts(r.ID))))
+		}
 		return err
 	}
 	w.Notify(Event{Kind: EventRun, Job: r.Job.ID, Run: r.ID, Commit: r.Job.Commit, Target: r.Job.Target, Status: r.Status.String(), Reason: r.Reason})

@@ -89,7 +89,10 @@ type Spec struct {
 	NICs    []NIC  // empty: none
 	Accel   string // "auto", "kvm" or "tcg"
 	Control string // agent channel: "virtio" (default) or "serial", the second UART
-	Dir     string // folder of this machine's sockets and logs; the caller removes it
+	// Clock is whose time the guest lives in: empty, the host's; "virtual", its own,
+	// which runs ahead whenever it idles. That needs emulation.
+	Clock string
+	Dir   string // folder of this machine's sockets and logs; the caller removes it
 	// ConsoleLog receives the console as it arrives. Never nil.
 	ConsoleLog Console
 	// BootTimeout bounds the time from power-on to the agent's first answer, on a

@@ -11,6 +11,7 @@ package suites
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"math/rand/v2"
 	"net"
 	"time"
@@ -90,6 +91,14 @@ type T struct {
 	// name comes twice. After an error the case ends with it. Nil where only whole
 	// cases can be recorded.
 	Report func(r Result) error
+	// Keep begins a file that is kept beside what the case said: a capture, a plot. Its
+	// name is [a-z0-9_.-]+, does not begin with a dot, and is unique in the case. It
+	// counts once Close has returned nil. A file or a run that takes too much is an error
+	// of Write and Close, and so is a full disk: no reason for a case to fail, and its
+	// output says so anyway. Files of a case that passed are kept while they are small:
+	// a case need not know. Nil where nothing can be kept; see Save. Safe for concurrent
+	// use until the case returns.
+	Keep func(name, mediaType string) (io.WriteCloser, error)
 
 	began   time.Time     // when Begin was called
 	starved time.Duration // what the guest had starved until then

@@ -135,7 +135,12 @@ func (s *site) run(ctx context.Context, id string) (api.Run, orchestrator.Run, e
 	if err != nil {
 		return api.Run{}, r, err
 	}
+	artifacts, err := s.read.RunArtifacts(ctx, r.ID)
+	if err != nil {
+		return api.Run{}, r, err
+	}
 	d := RunDocument(r, results, crashes)
+	attach(&d, artifacts)
 	d.Reproduce += s.opt.Flags
 	return d, r, nil
 }
@@ -152,7 +157,7 @@ func RunDocument(r orchestrator.Run, results []suites.Result, crashes []orchestr
 		Started: r.Started.UTC(), Finished: r.Finished.UTC(),
 	}
 	if m := r.Job.Def; m != nil {
-		d.Spec = &api.Machine{SMP: m.SMP, Memory: m.Memory, Accel: m.Accel, Control: m.Control, NICs: []api.NIC{}}
+		d.Spec = &api.Machine{SMP: m.SMP, Memory: m.Memory, Accel: m.Accel, Control: m.Control, Clock: m.Clock, NICs: []api.NIC{}}
 		for _, n := range m.NICs {
 			d.Spec.NICs = append(d.Spec.NICs, api.NIC(n))
 		}

@@ -36,6 +36,9 @@ func (s *site) funcs() template.FuncMap {
 		"stamp":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		"percent": percent,
 		"number":  number,
+		"bytes":   size,
+		"picture": isPicture,
+		"shown":   func(mediaType string) bool { _, ok := servedAs(mediaType); return ok },
 		"metric":  metric,
 		"noun":    noun,
 		"plural":  func(n int, one string) string { return number(n) + " " + noun(n, one) },
@@ -114,6 +117,17 @@ func duration(s float64) string {
 		return fmt.Sprintf("%d min %02d s", total/60, total%60)
 	}
 	return fmt.Sprintf("%d h %02d min", total/3600, total%3600/60)
+}
+
+// size shows bytes with about three digits.
+func size(n int64) string {
+	switch {
+	case n < 1<<10:
+		return fmt.Sprintf("%d bytes", n)
+	case n < 1<<20:
+		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
+	}
+	return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
 }
 
 // age shows how long ago something was, in its largest unit.

@@ -51,6 +51,8 @@ type Runs interface {
 	// Results lists what a run's cases have said so far, in their order.
 	Results(ctx context.Context, run string) ([]suites.Result, error)
 	RunCrashes(ctx context.Context, run string) ([]orchestrator.Crash, error)
+	// RunArtifacts lists the files that the cases of a run kept.
+	RunArtifacts(ctx context.Context, run string) ([]orchestrator.Artifact, error)
 	RunningRuns(ctx context.Context) ([]orchestrator.Run, error)
 	// OpenJobs lists the jobs without an outcome, those under way included.
 	OpenJobs(ctx context.Context) ([]orchestrator.Job, error)

@@ -46,6 +46,8 @@ type Options struct {
 	Unknown func(error) bool
 	// Console opens finished runs' consoles; nil: none are kept here.
 	Console KeptConsole
+	// Artifact opens the files that cases kept; nil: none are kept here.
+	Artifact KeptArtifact
 	// Hosts are names, besides the loopback ones, under which a server that
 	// listens on a loopback address may be asked.
 	Hosts []string
@@ -129,6 +131,7 @@ func Handler(r Reader, live Live, opt Options) http.Handler {
 	page("/", func(w http.ResponseWriter, r *http.Request) error {
 		return refuse(http.StatusNotFound, "not_found", "there is no page at this address")
 	})
+	mux.HandleFunc("/run/{id}/artifact/{suite}/{case}/{name}", s.artifact)
 	mux.HandleFunc("/run/{id}/console", s.consoleText)
 	mux.HandleFunc("/run/{id}/console/stream", s.consoleStream)
 	return s.guard(mux)

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/headwatch/headwatch"
 	"github.com/headwatch/headwatch/orchestrator/pipeline"
@@ -102,20 +103,22 @@ func builtinPipeline() (*pipeline.File, error) {
 // knownNames is what a pipelines file may refer to.
 func knownNames() pipeline.Known {
 	k := pipeline.Known{
-		Suites: map[string][]suites.Layer{}, Requires: map[string][]string{},
+		Suites: map[string][]suites.Layer{}, Requires: map[string]map[suites.Layer][]string{},
 		NICModels: []string{"virtio-net", "e1000", "e1000e", "igb", "vmxnet3", "rtl8139"},
 		NICLinks:  []string{"wire", "user", "tap", "vfio"},
 		CheckNIC:  checkNIC,
 	}
 	for _, s := range allSuites() {
-		seen := map[suites.Layer]bool{}
+		need := map[suites.Layer][]string{}
 		for _, c := range s.Cases {
-			if !seen[c.Layer] {
-				seen[c.Layer] = true
+			all, seen := need[c.Layer]
+			if !seen {
 				k.Suites[s.Name] = append(k.Suites[s.Name], c.Layer)
+				all = slices.Clone(c.Requires)
 			}
-			k.Requires[s.Name] = append(k.Requires[s.Name], c.Requires...)
+			need[c.Layer] = slices.DeleteFunc(all, func(word string) bool { return !slices.Contains(c.Requires, word) })
 		}
+		k.Requires[s.Name] = need
 	}
 	return k
 }

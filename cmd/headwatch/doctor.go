@@ -56,7 +56,7 @@ func (a *app) doctor(ctx context.Context) error {
 	r := qemu.New(qemu.Config{Log: a.logger(slog.LevelWarn)})
 	file, pipelines := a.pipelinesFinding()
 	findings := []finding{
-		checkQEMU(ctx, r), checkUser(r), checkDevices(ctx, r), checkAccel(ctx, r), pipelines,
+		checkQEMU(ctx, r), checkUser(r), checkConfined(ctx, r), checkDevices(ctx, r), checkAccel(ctx, r), pipelines,
 		checkKernels(slices.Collect(maps.Values(file.Targets))), checkAgents(),
 		checkTool(ctx, "git", true, "git", "--version"), checkTool(ctx, "makefs", false, "makefs"), checkFirmware(r), checkFreeBSD(ctx),
 		checkDisk(dir), checkPort(dir), checkFiles(),
@@ -211,6 +211,29 @@ func checkFirmware(r *qemu.Runner) finding {
 func checkUser(r *qemu.Runner) finding {
 	f := told(finding{Check: "qemu's user", Needed: true, Fix: "useradd --system --no-create-home nobody"}, r.User)
 	f.OK = f.OK && f.Detail != "root"
+	return f
+}
+
+// checkConfined says what keeps QEMU from the rest of this host.
+func checkConfined(ctx context.Context, r *qemu.Runner) finding {
+	f := finding{Check: "confinement", Fix: "sysctl -w kernel.unprivileged_userns_clone=1 # or run headwatch outside of a container"}
+	all, err := r.Protections(ctx)
+	if err != nil {
+		f.Detail = err.Error()
+		return f
+	}
+	on, off := []string{"limits of memory, files and cores"}, []string(nil)
+	for _, p := range all {
+		if p.Off == nil {
+			on = append(on, p.Name)
+		} else {
+			off = append(off, fmt.Sprintf("%s (%v)", p.Name, p.Off))
+		}
+	}
+	f.OK, f.Detail = len(off) == 0, strings.Join(on, ", ")
+	if !f.OK {
+		f.Detail = strings.TrimPrefix(f.Detail+"; without: "+strings.Join(off, ", "), "; ")
+	}
 	return f
 }
 

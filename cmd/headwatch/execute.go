@@ -29,11 +29,13 @@ func (b *workbench) execute(ctx context.Context, j orchestrator.Job, only string
 	log := console.New(console.Options{})
 	defer log.Close()
 	r := orchestrator.Run{ID: fmt.Sprintf("hand-%d", j.Repeat), Job: j, Attempt: 1, State: orchestrator.RunFinished, Started: time.Now()}
+	keeper := orchestrator.NewKeeper(filepath.Join(b.scratch.dir, r.ID+"-artifacts"), b.keepAll)
+	defer keeper.Close()
 	var results []suites.Result
 	e := orchestrator.Execution{
 		Builder: b.builder, Runner: b.runner, Cases: orchestrator.CasesOf(b.suites, j.Suite, j.Layer, only),
 		Image: j.Image, Commit: j.Commit, Ordinal: j.Repeat, Suite: j.Suite, Seed: j.Seed, Dir: filepath.Join(b.scratch.dir, r.ID), Console: log,
-		Record: func(res suites.Result) error { results = append(results, res); return nil }, Keep: b.keep,
+		Record: func(res suites.Result) error { results = append(results, res); return nil }, Keep: b.keep, Artifacts: keeper,
 	}
 	var err error
 	r.Status, err = e.Do(ctx, *j.Def, b.file.Timeout(j.Layer), &r)
@@ -56,7 +58,27 @@ func (b *workbench) execute(ctx context.Context, j orchestrator.Job, only string
 		doc.Console, kept = b.keepConsole(log, j)
 		err = errors.Join(err, kept)
 	}
-	return doc, err
+	return doc, errors.Join(err, b.keepArtifacts(keeper, j, &doc))
+}
+
+// keepArtifacts gives what the cases kept a place, and tells it in the document.
+func (b *workbench) keepArtifacts(keeper *orchestrator.Keeper, j orchestrator.Job, doc *handRun) error {
+	if keeper.Kept() == 0 {
+		return nil // and what others kept stays
+	}
+	name, err := handFolder(b.dir, fmt.Sprintf("%s-%s-%d", j.Target, j.Suite, j.Repeat))
+	if err != nil {
+		return fmt.Errorf("keep artifacts: %w", err)
+	}
+	artifacts, err := keeper.Place(b.dir, name, doc.Run.Run)
+	for _, a := range artifacts {
+		for i := range doc.Results {
+			if r := &doc.Results[i]; r.Case == a.Case {
+				r.Artifacts = append(r.Artifacts, api.Artifact{Name: a.Name, MediaType: a.MediaType, SizeBytes: a.Size, SHA256: a.SHA256, Path: keptPath(b.dir, a.Path)})
+			}
+		}
+	}
+	return err
 }
 
 // keepConsole saves the console of a run that went wrong, if it said anything.

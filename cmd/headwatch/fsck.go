@@ -19,7 +19,7 @@ import (
 // stateEntries is everything that may lie in a state directory.
 var stateEntries = []string{
 	"lock", "headwatch.db", "headwatch.db-wal", "headwatch.db-shm", "queue", "images", "mirrors",
-	"logs", "consoles", "work", "scratch", "cache", "nics", "pipelines.yaml", demoUpstream,
+	"logs", "consoles", "artifacts", "work", "scratch", "cache", "nics", "pipelines.yaml", demoUpstream,
 }
 
 // problem is one thing that is not as it should be in a state directory.

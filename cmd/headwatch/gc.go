@@ -31,11 +31,12 @@ type gcDocument struct {
 	DryRun     bool     `json:"dry_run"`
 	FreedBytes int64    `json:"freed_bytes"`
 	Images     int      `json:"images"`
-	Objects    int      `json:"objects"`  // folders of objects
-	Records    int      `json:"records"`  // of builds whose image is gone
-	Logs       int      `json:"logs"`     // of builds
-	Consoles   int      `json:"consoles"` // of runs
-	Gone       []string `json:"gone"`     // ids of images, and paths
+	Objects    int      `json:"objects"`   // folders of objects
+	Records    int      `json:"records"`   // of builds whose image is gone
+	Logs       int      `json:"logs"`      // of builds
+	Consoles   int      `json:"consoles"`  // of runs
+	Artifacts  int      `json:"artifacts"` // folders of what the cases of a run kept
+	Gone       []string `json:"gone"`      // ids of images, and paths
 }
 
 func gcCommand(a *app) *cobra.Command {
@@ -52,6 +53,7 @@ caches      objects of builds from source that no build has used, and records of
 logs        of builds by hand, of builds that passed, and of earlier tries
 consoles    of runs by hand, and of runs that passed, unless a crash was seen on
             them or a regression refers to them
+artifacts   (captures, plots) of runs by hand, and of runs that no regression refers to
 
 Results, verdicts and regressions stay. Nothing is removed that another command
 uses: while the state directory has an owner, or a command by hand works on its
@@ -99,8 +101,8 @@ func (d gcDocument) String() string {
 	if d.DryRun {
 		verb = "would free"
 	}
-	return fmt.Sprintf("%s %.1f MiB: %d images, %d folders of objects, %d logs, %d consoles",
-		verb, float64(d.FreedBytes)/(1<<20), d.Images, d.Objects, d.Logs, d.Consoles)
+	return fmt.Sprintf("%s %.1f MiB: %d images, %d folders of objects, %d logs, %d consoles, artifacts of %d runs",
+		verb, float64(d.FreedBytes)/(1<<20), d.Images, d.Objects, d.Logs, d.Consoles, d.Artifacts)
 }
 
 // garbage is what goes from a state directory that we own.
@@ -206,6 +208,9 @@ func (g *garbage) files(ctx context.Context) error {
 		for _, name := range slices.Concat(all.Logs, all.Consoles) {
 			named[keptPath(g.dir, name)] = true
 		}
+		for _, f := range all.Kept {
+			named[keptPath(g.dir, f.Path)] = true
+		}
 		for _, name := range old {
 			named[keptPath(g.dir, name)] = false
 		}
@@ -220,6 +225,37 @@ func (g *garbage) files(ctx context.Context) error {
 		g.found.Consoles += consoles
 		if err != nil {
 			return err
+		}
+	}
+	return g.artifacts(named)
+}
+
+// artifacts removes the old folders in which the database names nothing.
+func (g *garbage) artifacts(named map[string]bool) error {
+	needed := map[string]bool{} // folders
+	for path, yes := range named {
+		if dir := filepath.Dir(filepath.Dir(path)); yes {
+			needed[dir] = true
+		}
+	}
+	top := filepath.Join(g.dir, "artifacts")
+	for _, dir := range []string{top, filepath.Join(top, handFiles)} {
+		list, err := agedFolders(dir)
+		if err != nil {
+			return err
+		}
+		for _, f := range list {
+			if needed[f.path] || f.used.After(g.before) || f.path == filepath.Join(top, handFiles) {
+				continue
+			}
+			if !g.dry {
+				if err := os.RemoveAll(f.path); err != nil {
+					return err
+				}
+			}
+			g.found.Artifacts++
+			g.found.FreedBytes += f.size
+			g.found.Gone = append(g.found.Gone, f.path)
 		}
 	}
 	return nil

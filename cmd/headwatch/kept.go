@@ -2,19 +2,23 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 
+	"github.com/headwatch/headwatch/orchestrator"
 	"github.com/headwatch/headwatch/orchestrator/store"
 	"github.com/headwatch/headwatch/runners/console"
 )
 
-// fsckKept checks that the logs and consoles which the database names are there and
-// whole, and that somebody names those that are there.
+// fsckKept checks that the logs, consoles and artifacts which the database names are there
+// and whole, and that somebody names those that are there.
 func fsckKept(ctx context.Context, dir string, repair bool) ([]problem, error) {
 	db, err := store.Share(ctx, dbPath(dir))
 	if err != nil {
@@ -39,6 +43,12 @@ func fsckKept(ctx context.Context, dir string, repair bool) ([]problem, error) {
 			out = append(out, problem{Check: "console", What: fmt.Sprintf("a run names it: %v", err)})
 		}
 	}
+	for _, a := range kept.Kept {
+		known[filepath.Dir(filepath.Dir(a.Path))] = true
+		if err := whole(ctx, keptPath(dir, a.Path), a); err != nil {
+			out = append(out, problem{Check: "artifact", What: fmt.Sprintf("run %s names it: %v", a.Run, err)})
+		}
+	}
 	orphans, err := orphansOf(ctx, db, dir, known)
 	if err != nil {
 		return nil, err
@@ -57,7 +67,7 @@ func fsckKept(ctx context.Context, dir string, repair bool) ([]problem, error) {
 // recorded build wrote.
 func orphansOf(ctx context.Context, db *store.DB, dir string, known map[string]bool) ([]string, error) {
 	var out []string
-	for _, folder := range []string{"logs", "consoles"} {
+	for _, folder := range []string{"logs", "consoles", "artifacts"} {
 		entries, err := os.ReadDir(filepath.Join(dir, folder))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
@@ -97,4 +107,24 @@ func isTry(ctx context.Context, db *store.DB, name string) (bool, error) {
 		return false, err
 	}
 	return true, nil
+}
+
+// whole says how a file differs from the artifact that was recorded.
+func whole(ctx context.Context, path string, a orchestrator.Artifact) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	sum := sha256.New()
+	n, err := io.Copy(sum, io.LimitReader(f, a.Size+1))
+	switch {
+	case err != nil:
+		return err
+	case n != a.Size:
+		return fmt.Errorf("%s does not have its %d bytes", path, a.Size)
+	case hex.EncodeToString(sum.Sum(nil)) != a.SHA256:
+		return fmt.Errorf("%s is not what was kept: its SHA-256 differs", path)
+	}
+	return ctx.Err()
 }

@@ -20,6 +20,9 @@ import (
 func printRun(w io.Writer, doc handRun) {
 	for _, r := range doc.Results {
 		fmt.Fprintf(w, "%-24s %-8s %8s%s\n", r.Case, r.Status, seconds(r.DurationS), because(r.Reason))
+		for _, f := range r.Artifacts {
+			fmt.Fprintf(w, "  %s\n", f.Path)
+		}
 	}
 	for _, c := range doc.Crashes {
 		at := ""

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 
 	"github.com/headwatch/headwatch/orchestrator"
@@ -61,5 +63,15 @@ func keptConsole(dir string) web.KeptConsole {
 			return nil, err
 		}
 		return io.NopCloser(bytes.NewReader(s.Bytes())), nil
+	}
+}
+
+// keptArtifact opens a file that a case kept.
+func keptArtifact(dir string) web.KeptArtifact {
+	return func(_ context.Context, a orchestrator.Artifact) (io.ReadSeekCloser, error) {
+		if !filepath.IsLocal(filepath.FromSlash(a.Path)) {
+			return nil, fmt.Errorf("artifact %s: %s is not below the state directory", a.Name, a.Path)
+		}
+		return os.Open(keptPath(dir, a.Path))
 	}
 }

@@ -18,6 +18,7 @@ type runOptions struct {
 	sourceOptions
 	target, machine, nic, suite, layer, image string
 	repeat                                    int
+	keep                                      bool
 	seed                                      uint64
 }
 
@@ -32,7 +33,8 @@ with --commit; without either, from the packaged kernel and nothing of a commit
 for a Linux target, else from the newest commit. Nothing is recorded: this is
 for a look, and for scripts. It may take as long as the pipeline gives the layer, or
 10 minutes when the pipeline lacks it. The console of a run that went wrong is kept in
-consoles/hand, where the newest 20 stay. Exit 0 when it passed, 1 when a case failed or the
+consoles/hand, what the cases kept (captures, plots) in artifacts/hand, of each of
+which the newest 20 stay. Exit 0 when it passed, 1 when a case failed or the
 source does not compile, 125 when nothing could be told.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.runOnce(cmd.Context(), o) },
@@ -46,6 +48,7 @@ source does not compile, 125 when nothing could be told.`,
 	o.sourceOptions.flags(f)
 	f.StringVar(&o.image, "image", "", "`id` of an image of the state directory")
 	f.IntVar(&o.repeat, "repeat", 1, "how `often`, each a cold boot")
+	f.BoolVar(&o.keep, "keep", false, "keep every artifact of the cases; else of those that passed what is small")
 	f.Uint64Var(&o.seed, "seed", 1, "seed `N` of the cases' random choices")
 	return cmd
 }
@@ -97,6 +100,7 @@ func (a *app) runs(ctx context.Context, file *pipeline.File, dir string, o runOp
 	} else if t := file.Targets[o.target]; img.OS != t.OS || img.Arch != t.Arch {
 		return nil, usagef("--image %s is %s/%s, and target %s is %s/%s", o.image, img.OS, img.Arch, o.target, t.OS, t.Arch)
 	}
+	b.keepAll = o.keep
 	for i := range o.repeat {
 		j.Repeat, j.Seed = i, o.seed+uint64(i)
 		doc, err := b.execute(ctx, j, only)

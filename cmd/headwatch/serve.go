@@ -159,7 +159,7 @@ func startDashboard(ctx context.Context, r *rigging, listen string, extra ...rou
 		return nil, fmt.Errorf("dashboard: %w; give another --listen ADDRESS", err)
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/", web.Handler(reader{r.db}, r.consoles, web.Options{Flags: r.flags, Unknown: isUnknown, Console: keptConsole(r.dir), Log: r.log}))
+	mux.Handle("/", web.Handler(reader{r.db}, r.consoles, web.Options{Flags: r.flags, Unknown: isUnknown, Console: keptConsole(r.dir), Artifact: keptArtifact(r.dir), Log: r.log}))
 	for _, x := range extra {
 		mux.Handle(x.path, x.handler)
 	}

@@ -8,13 +8,14 @@ import (
 	"github.com/headwatch/headwatch/suites"
 	"github.com/headwatch/headwatch/suites/kyua"
 	"github.com/headwatch/headwatch/suites/smoke"
+	"github.com/headwatch/headwatch/suites/tcp"
 )
 
 // allSuites is every suite that this binary knows, as nobody has configured it.
 func allSuites() []suites.Suite { return suitesWith(kyua.Options{}) }
 
 func suitesWith(k kyua.Options) []suites.Suite {
-	return []suites.Suite{smoke.Suite(), kyua.Suite(k)}
+	return []suites.Suite{smoke.Suite(), tcp.Suite(), kyua.Suite(k)}
 }
 
 // suitesOf are the suites as a pipelines file wants them.

@@ -35,6 +35,8 @@ type workbench struct {
 	lock    *stateLock // nil: somebody else owns the state directory
 	// keep takes the template of each run when it is over; nil: none outlives its run.
 	keep func(runners.Template)
+	// keepAll says that everything that cases keep is wanted, of those that passed too.
+	keepAll bool
 }
 
 // openBench makes a workbench over the images of a state directory. It owns the

@@ -24,7 +24,10 @@ var rig = Known{
 		"races": {suites.Stress},
 		"pages": {suites.Stress, suites.Soak},
 	},
-	Requires:  map[string][]string{"races": {"smp>=2"}, "pages": {"kvm", "moonlight"}},
+	Requires: map[string]map[suites.Layer][]string{
+		"races": {suites.Smoke: {"smp>=2"}, suites.Functional: {"smp>=2"}, suites.Stress: {"smp>=2"}, suites.Soak: {"smp>=2"}},
+		"pages": {suites.Smoke: {"kvm", "moonlight"}, suites.Functional: {"kvm", "moonlight"}, suites.Stress: {"kvm", "moonlight"}, suites.Soak: {"kvm", "moonlight"}},
+	},
 	NICModels: []string{"e1000", "e1000e", "igb", "rtl8139", "virtio-net", "vmxnet3"},
 	NICLinks:  []string{"user", "wire"},
 }

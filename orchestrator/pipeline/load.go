@@ -18,9 +18,10 @@ const maxSize = 1 << 20
 type Known struct {
 	// Suites are the layers in which each suite has cases.
 	Suites map[string][]suites.Layer
-	// Requires are what each suite asks of a machine. "smp>=N" and "kvm" are
-	// checked here; any other word is left to the run.
-	Requires  map[string][]string
+	// Requires are what all cases that a suite has in a layer ask of a machine: one that
+	// lacks it would skip them all. "smp>=N", "kvm" and "virtual-time" are checked here;
+	// any other word is left to the run.
+	Requires  map[string]map[suites.Layer][]string
 	NICModels []string
 	NICLinks  []string
 	// CheckNIC says what else is wrong with a NIC whose model, link and options are

@@ -73,7 +73,7 @@ func (r *reader) checkRequirements(b block, layers []suites.Layer) {
 		}
 		for _, layer := range layers {
 			for _, suite := range r.file.Layers[layer].Suites {
-				for _, need := range r.known.Requires[suite] {
+				for _, need := range r.known.Requires[suite][layer] {
 					if has := lacks(machine, need); has != "" {
 						r.add(m.at, "machine %s has %s, and suite %s in layer %s requires %s", quote(m.name), has, suite, layer, need)
 					}
@@ -91,8 +91,11 @@ func lacks(m Machine, need string) string {
 			return "smp " + strconv.Itoa(m.SMP)
 		}
 	}
-	if need == "kvm" && m.Accel == "tcg" {
+	switch {
+	case need == "kvm" && m.Accel == "tcg":
 		return "accel tcg"
+	case need == "virtual-time" && m.Clock != "virtual":
+		return "the host's clock"
 	}
 	return ""
 }

@@ -77,11 +77,12 @@ type Target struct {
 // Machine is what an image boots on.
 type Machine struct {
 	Name    string `json:"name"`
-	SMP     int    `json:"smp"`            // virtual CPUs, 1 to 64, default 2
-	Memory  int    `json:"memory"`         // MiB; written as "512M" or "2G"; 128M to 64G, default 512M
-	Accel   string `json:"accel"`          // "auto" (default), "kvm" or "tcg"
-	Control string `json:"control"`        // "virtio" (default) or "serial"
-	NICs    []NIC  `json:"nics,omitempty"` // at most 8
+	SMP     int    `json:"smp"`             // virtual CPUs, 1 to 64, default 2
+	Memory  int    `json:"memory"`          // MiB; written as "512M" or "2G"; 128M to 64G, default 512M
+	Accel   string `json:"accel"`           // "auto" (default), "kvm" or "tcg"
+	Control string `json:"control"`         // "virtio" (default) or "serial"
+	Clock   string `json:"clock,omitempty"` // empty: the host's, which files call "host"; or "virtual"
+	NICs    []NIC  `json:"nics,omitempty"`  // at most 8
 }
 
 // NIC is a device model on a link: "virtio-net", "e1000@user" or

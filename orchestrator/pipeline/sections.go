@@ -66,9 +66,33 @@ func (r *reader) machine(name string, key, n *yaml.Node) Machine {
 		"memory":  r.memory(&m.Memory),
 		"accel":   r.choice(&m.Accel, "auto", "kvm", "tcg"),
 		"control": r.choice(&m.Control, "virtio", "serial"),
+		"clock":   r.choice(&m.Clock, "host", "virtual"),
 		"nics":    r.nics(&m.NICs),
 	})
+	if m.Clock == "host" {
+		m.Clock = ""
+	}
+	r.checkClock(m, key)
 	return m
+}
+
+// checkClock says what a machine cannot have whose time runs ahead: a CPU of the
+// host's, and peers whose time does not.
+func (r *reader) checkClock(m Machine, at *yaml.Node) {
+	if m.Clock != "virtual" {
+		return
+	}
+	if m.Accel == "kvm" {
+		r.add(at, "machine %s: clock virtual with accel kvm: expected tcg or auto, for only emulated CPUs can have a time of their own", quote(m.Name))
+	}
+	if m.SMP != 1 {
+		r.add(at, "machine %s: clock virtual with %d virtual CPUs: expected smp: 1, for kernels wait for one another's CPUs without idling", quote(m.Name), m.SMP)
+	}
+	for _, n := range m.NICs {
+		if n.Link == "tap" || n.Link == "vfio" {
+			r.add(at, "machine %s: clock virtual with a NIC on link %s: expected user or wire, for peers outside live in the host's time", quote(m.Name), n.Link)
+		}
+	}
 }
 
 // layers reads the section of that name, whose names are fixed.

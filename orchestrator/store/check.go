@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+
+	"github.com/headwatch/headwatch/orchestrator"
 )
 
 // Finding is something that is not as it must be.
@@ -120,10 +122,14 @@ func checkAll(ctx context.Context, tx *sql.Tx) (out []Finding, err error) {
 // cannot be moved, and its files would be lost or shared.
 func checkPaths(ctx context.Context, tx *sql.Tx, out []Finding) ([]Finding, error) {
 	a, err := artifacts(ctx, tx)
-	for _, paths := range [][]string{a.Logs, a.Consoles} {
+	var kept []string
+	for _, f := range a.Kept {
+		kept = append(kept, f.Path)
+	}
+	for _, paths := range [][]string{a.Logs, a.Consoles, kept} {
 		for _, p := range paths {
 			if !filepath.IsLocal(p) && len(out) < maxFindings {
-				out = append(out, Finding{"path", fmt.Sprintf("the log %s is not below the state directory", p)})
+				out = append(out, Finding{"path", fmt.Sprintf("the file %s is not below the state directory", p)})
 			}
 		}
 	}
@@ -132,9 +138,10 @@ func checkPaths(ctx context.Context, tx *sql.Tx, out []Finding) ([]Finding, erro
 
 // Artifacts are the files and images that the database refers to.
 type Artifacts struct {
-	Images   []string // image ids
-	Logs     []string // of builds, below the state directory
-	Consoles []string // of finished runs, below the state directory
+	Images   []string                // image ids
+	Logs     []string                // of builds, below the state directory
+	Consoles []string                // of finished runs, below the state directory
+	Kept     []orchestrator.Artifact // by the cases of finished runs
 }
 
 // Artifacts lists what must be kept, each list sorted and without doubles. What
@@ -160,5 +167,6 @@ func artifacts(ctx context.Context, tx *sql.Tx) (a Artifacts, err error) {
 			return a, err
 		}
 	}
-	return a, nil
+	a.Kept, err = list(ctx, tx, scanArtifact, allArtifactsQuery)
+	return a, err
 }

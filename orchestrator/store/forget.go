@@ -42,11 +42,12 @@ const (
 	oldLogs = ` WHERE log <> '' AND status = 'passed' AND finished < ?`
 )
 
-// OldFiles lists the consoles and logs of good work that ended before a moment,
-// sorted, as paths below the state directory.
+// OldFiles lists the consoles and logs of good work that ended before a moment, and the
+// artifacts that oldArtifacts describes, sorted, as paths below the state directory.
 func (db *DB) OldFiles(ctx context.Context, before time.Time) (files []string, err error) {
 	err = db.read(ctx, "old files", func(tx *sql.Tx) error {
-		for _, q := range []string{`SELECT console FROM runs` + oldConsoles, `SELECT log FROM builds` + oldLogs} {
+		for _, q := range []string{`SELECT console FROM runs` + oldConsoles, `SELECT log FROM builds` + oldLogs,
+			`SELECT path FROM artifacts` + oldArtifacts} {
 			some, err := list(ctx, tx, oneString, q, stamp(before))
 			if err != nil {
 				return err
@@ -63,7 +64,8 @@ func (db *DB) OldFiles(ctx context.Context, before time.Time) (files []string, e
 // removed after that: then nothing that it names is missing, whenever a process dies.
 func (db *DB) ForgetFiles(ctx context.Context, before time.Time) error {
 	return db.write(ctx, "forget old files", func(tx *sql.Tx) error {
-		for _, q := range []string{`UPDATE runs SET console = ''` + oldConsoles, `UPDATE builds SET log = ''` + oldLogs} {
+		for _, q := range []string{`UPDATE runs SET console = ''` + oldConsoles, `UPDATE builds SET log = ''` + oldLogs,
+			`DELETE FROM artifacts` + oldArtifacts} {
 			if _, err := tx.ExecContext(ctx, q, stamp(before)); err != nil {
 				return err
 			}

@@ -82,11 +82,11 @@ func superseded(ctx context.Context, tx *sql.Tx, run string) error {
 	return orchestrator.ErrAbandoned
 }
 
-// FinishRun stores a run's end and its crashes and ends the job. A finished run
+// FinishRun stores a run's end, its crashes and its artifacts and ends the job. A finished run
 // stays as it is. A run that was abandoned gets ErrJobDone when another attempt
 // has finished the job, ErrAbandoned while one is under way. Only a broken run
 // may have no results: silence is not success.
-func (db *DB) FinishRun(ctx context.Context, r orchestrator.Run, crashes []orchestrator.Crash) error {
+func (db *DB) FinishRun(ctx context.Context, r orchestrator.Run, crashes []orchestrator.Crash, artifacts ...orchestrator.Artifact) error {
 	return db.write(ctx, "finish run "+r.ID, func(tx *sql.Tx) error {
 		state, err := runState(ctx, tx, r.ID)
 		switch {
@@ -101,6 +101,9 @@ func (db *DB) FinishRun(ctx context.Context, r orchestrator.Run, crashes []orche
 			return err
 		}
 		if err := addCrashes(ctx, tx, r.ID, crashes); err != nil {
+			return err
+		}
+		if err := addArtifacts(ctx, tx, r.ID, artifacts); err != nil {
 			return err
 		}
 		var job string

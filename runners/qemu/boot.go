@@ -57,7 +57,7 @@ func (r *Runner) coldBoot(ctx context.Context, system string, o Options, to subs
 		return nil, err
 	}
 	h := client.Hello()
-	m := newMachine(system, o.SMP, v, client)
+	m := newMachine(system, o, v, client)
 	m.facts = runners.Facts{
 		BootID: h.BootID, Kernel: h.Kernel, Accel: o.Accel, Monitor: "QEMU " + v.monitor.version(),
 		Booted: time.Now(), BootTime: took, Command: Quote(o.Cmdline()),
@@ -66,11 +66,15 @@ func (r *Runner) coldBoot(ctx context.Context, system string, o Options, to subs
 	if o.Accel == "kvm" {
 		m.facts.Flags = cpuFlags()
 	}
+	if err := r.adapt(ctx, m, o); err != nil {
+		m.Close() // the first fault counts
+		return nil, err
+	}
 	return m, nil
 }
 
-func newMachine(system string, cpus int, v *vm, client *guest.Client) *machine {
-	m := &machine{os: system, cpus: cpus, vm: v, client: client, done: make(chan struct{})}
+func newMachine(system string, o Options, v *vm, client *guest.Client) *machine {
+	m := &machine{os: system, cpus: o.SMP, ahead: o.Virtual, vm: v, client: client, done: make(chan struct{})}
 	m.life, m.lose = context.WithCancelCause(context.Background())
 	go m.watch()
 	return m
@@ -104,12 +108,14 @@ func (r *Runner) options(ctx context.Context, b *runners.Bootable, s runners.Spe
 			return Options{}, err
 		}
 	}
-	o.silence = r.silence
+	o.silence, o.fence, o.flow = r.silence, r.fence(), r.flow
 	switch s.Accel {
 	case "kvm", "tcg":
 		o.Accel = s.Accel
 	case "auto":
-		o.Accel, _ = r.Probe(ctx)
+		if o.Accel = "tcg"; !o.Virtual {
+			o.Accel, _ = r.Probe(ctx)
+		}
 	default:
 		return Options{}, fmt.Errorf("accelerator %q: want auto, kvm or tcg", s.Accel)
 	}

@@ -81,7 +81,7 @@ func (t *template) awaken(ctx context.Context, f *frozen, dir string, log runner
 	if err != nil {
 		return nil, cloneFault(err)
 	}
-	m := newMachine(t.b.Image.OS, t.o.SMP, v, client)
+	m := newMachine(t.b.Image.OS, t.o, v, client)
 	if id := client.Hello().BootID; id != f.meta.Facts.BootID {
 		m.Close() // the first fault counts
 		return nil, &runners.InfraError{Op: "start clone", Err: fmt.Errorf("it says that its boot was %q, and its template's %q", id, f.meta.Facts.BootID)}

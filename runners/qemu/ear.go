@@ -5,10 +5,14 @@ import (
 	"net"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // maxCatchUp bounds what catchUp takes of a guest that never stops talking.
 const maxCatchUp = 1 << 20
+
+// maxPause bounds for how long nothing is read of a console that floods.
+const maxPause = 50 * time.Millisecond
 
 // ear hears the console. Agent and console are two streams, so the agent's
 // answer can arrive before what the kernel said ahead of it was read; catchUp
@@ -16,17 +20,24 @@ const maxCatchUp = 1 << 20
 type ear struct {
 	conn syscall.RawConn
 	to   io.Writer
+	// flood is told what was heard and in what time when that is too much; it must not
+	// block.
+	flood func(bytes int64, took time.Duration)
 
-	mu  sync.Mutex // held from reading bytes until to has them
-	buf []byte
+	mu    sync.Mutex // held from reading bytes until to has them
+	buf   []byte
+	flow  flow
+	wait  time.Duration // until the guest may go on
+	heard int64         // bytes
+	began time.Time     // when the first one was
 }
 
-func newEar(conn net.Conn, to io.Writer) (*ear, error) {
+func newEar(conn net.Conn, to io.Writer, limit flow, flood func(int64, time.Duration)) (*ear, error) {
 	raw, err := conn.(syscall.Conn).SyscallConn()
 	if err != nil {
 		return nil, err
 	}
-	return &ear{conn: raw, to: to, buf: make([]byte, 32<<10)}, nil
+	return &ear{conn: raw, to: to, buf: make([]byte, 32<<10), flow: limit, flood: flood}, nil
 }
 
 // listen returns when the connection has ended.
@@ -35,7 +46,9 @@ func (e *ear) listen() {
 		for {
 			n, err := e.take(fd)
 			switch {
-			case n > 0, err == syscall.EINTR:
+			case n > 0:
+				e.pause()
+			case err == syscall.EINTR:
 			case err == syscall.EAGAIN:
 				return false // wait for more
 			default:
@@ -65,6 +78,30 @@ func (e *ear) take(fd uintptr) (int, error) {
 	n, err := syscall.Read(int(fd), e.buf)
 	if n > 0 {
 		e.to.Write(e.buf[:n]) // a console never fails
+		e.account(n, time.Now())
 	}
 	return n, err
+}
+
+// account notes what was heard, and tells of a flood.
+func (e *ear) account(n int, now time.Time) {
+	if e.heard == 0 {
+		e.began = now
+	}
+	e.heard += int64(n)
+	floods := false
+	if e.wait, floods = e.flow.take(n, now); floods {
+		e.flood(e.heard, now.Sub(e.began))
+	}
+}
+
+// pause holds a guest up that says more than anybody takes in: what is not read is
+// not sent.
+func (e *ear) pause() {
+	e.mu.Lock()
+	wait := e.wait
+	e.mu.Unlock()
+	if wait > 0 {
+		time.Sleep(min(wait, maxPause))
+	}
 }

@@ -138,6 +138,16 @@ func openFor(a *account, path string) (*os.File, error) {
 	return copyOf(f)
 }
 
+// largest is the size of the largest file that was handed over, in bytes.
+func (h *handover) largest() (most uint64) {
+	for _, f := range h.files {
+		if st, err := f.Stat(); err == nil && st.Mode().IsRegular() {
+			most = max(most, uint64(st.Size()))
+		}
+	}
+	return most
+}
+
 // translate puts the names that people know into QEMU's words.
 func (h *handover) translate(said string) string {
 	return strings.NewReplacer(h.names...).Replace(said)

@@ -18,7 +18,9 @@ import (
 type links struct {
 	log   *slog.Logger
 	wires map[int]net.Conn // by NIC: frames, each behind its length
-	ends  []func() error   // in the order in which they were opened
+	// floods is told of a guest that wants more of a wire than it is given, for long.
+	floods func(nic int, frames int64)
+	ends   []func() error // in the order in which they were opened
 }
 
 // oldestQEMU is the version that headwatch needs.
@@ -96,8 +98,11 @@ func (l *links) openTap(i int, n nics.NIC, h *handover) (nics.Ends, error) {
 
 // attach makes a wire of the harness's end of a link.
 func (l *links) attach(i int, f nics.Frames) error {
-	wire, err := nics.Attach(f, nics.Limits{Flood: func(side int, c nics.Counters) {
+	wire, err := nics.Attach(f, nics.Limits{Patience: wirePatience, Flood: func(side int, c nics.Counters) {
 		l.log.Warn("a machine's wire is flooded and held to its rate", "nic", i, "by_harness", side == 0, "frames", c.Frames)
+		if side != 0 && l.floods != nil {
+			l.floods(i, c.Frames)
+		}
 	}})
 	if err != nil {
 		return err
@@ -106,6 +111,10 @@ func (l *links) attach(i int, f nics.Frames) error {
 	l.ends = append(l.ends, wire.Close)
 	return nil
 }
+
+// wirePatience is for how long a guest may want more of a wire than it is given. A
+// test of what a NIC can do takes seconds.
+const wirePatience = time.Minute
 
 // passThrough takes a NIC from the host, for QEMU to open as user, and its other
 // end for the harness.

@@ -30,6 +30,7 @@ const (
 type machine struct {
 	os     string
 	cpus   int
+	ahead  bool // its time runs ahead of the host's
 	facts  runners.Facts
 	vm     *vm
 	client *guest.Client
@@ -83,11 +84,20 @@ func (m *machine) Call(ctx context.Context, op string, args, result any) error {
 	return m.explain(ctx, op, err)
 }
 
-// whileAlive bounds ctx by the machine's life.
+// whileAlive bounds ctx by the machine's life. An agent whose time runs ahead is told
+// no deadline, which it would reach at once; it is told when ctx is over.
 func (m *machine) whileAlive(ctx context.Context) (context.Context, func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
+	over := func() bool { return false }
+	within := ctx
+	if m.ahead {
+		within = context.WithoutCancel(ctx)
+	}
+	within, cancel := context.WithCancelCause(within)
+	if m.ahead {
+		over = context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
+	}
 	unhook := context.AfterFunc(m.life, func() { cancel(context.Cause(m.life)) })
-	return ctx, func() { unhook(); cancel(nil) }
+	return within, func() { unhook(); over(); cancel(nil) }
 }
 
 // explain waits, when the stream is lost, for the reason that lies behind it.
@@ -264,7 +274,7 @@ func (p *pulse) quiet(heard, now time.Time, starved time.Duration) time.Duration
 
 // summarize gathers the witnesses of a machine that is over.
 func summarize(v *vm, exit runners.Exit, stream error) aftermath {
-	a := aftermath{exit: exit, end: v.end, stream: stream, complaint: v.complaint()}
+	a := aftermath{exit: exit, end: v.end, stream: stream, complaint: v.complaint(), over: v.over}
 	kernels, hosts := v.crashes()
 	a.panic, a.stall = firstFatal(kernels), firstFatal(hosts)
 	said := v.log.Tail(lastWords)

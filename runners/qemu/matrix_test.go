@@ -45,12 +45,6 @@ func TestMatrix(t *testing.T) {
 					for _, control := range []string{"virtio", "serial"} {
 						n := runners.NIC{Model: model, Link: link}
 						title := runnertest.Title(n, way, control)
-						if way == runnertest.Clone && mute(n) {
-							t.Run(title, func(t *testing.T) {
-								t.Skip("vmxnet3 that was down at the freeze carries nothing in a clone: docs/nics.md")
-							})
-							continue
-						}
 						conform(title, way, control, n)
 					}
 				}
@@ -68,10 +62,6 @@ func TestMatrix(t *testing.T) {
 		conform("virtio-net/"+link+"/clone/virtio", runnertest.Clone, "virtio", runners.NIC{Model: "virtio-net", Link: link})
 	}
 }
-
-// mute says that a NIC is known to carry nothing in a clone on QEMU 7.2: a link user
-// is not brought up before the freeze, and this model does not come up after it.
-func mute(n runners.NIC) bool { return n.Model == "vmxnet3" && n.Link == nic.User }
 
 // usable lists the models that the installed QEMU has, and the links that work here.
 // What is left out is a skipped test with the reason.

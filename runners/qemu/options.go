@@ -31,8 +31,11 @@ type Options struct {
 	// Person renders the machine for somebody at a terminal: console and monitor on
 	// standard input and output, nobody on the agent's channel.
 	Person bool
-	Commit string // upstream commit, for the SMBIOS; empty: none
-	Extra  []string
+	// Virtual has the guest's time count its instructions, and jump to its next timer
+	// when it idles; emulation only.
+	Virtual bool
+	Commit  string // upstream commit, for the SMBIOS; empty: none
+	Extra   []string
 	// Passthrough is a folder for the journals of passed-through NICs; empty: they
 	// are refused.
 	Passthrough string
@@ -43,7 +46,9 @@ type Options struct {
 	// and Overlay, instead of booting.
 	Clone bool
 
+	fence   fence         // around its network
 	idle    bool          // it starts with the lowest priority, until it is raised
+	flow    flow          // of its console
 	silence time.Duration // until a guest is said to hang; 0: silence, by accelerator
 
 	handed descriptors // for the QEMU that this process starts; people's finds all by name
@@ -88,7 +93,7 @@ func (o Options) Cmdline() []string {
 func (o Options) fromDisk() bool { return o.Kernel == "" }
 
 func (o Options) features() []feature {
-	fs := []feature{chassis{o.Accel, o.SMP, o.Memory, o.fromDisk(), o.RAM, o.Clone}}
+	fs := []feature{chassis{o.Accel, o.SMP, o.Memory, o.fromDisk(), o.RAM, o.Clone, o.Virtual}}
 	if o.Person {
 		fs = append(fs, terminal{consoleID}, nowhere{controlID})
 	} else {
@@ -163,6 +168,12 @@ func optionsFor(b runners.Bootable, s runners.Spec) (Options, error) {
 		return Options{}, fmt.Errorf("memory of %d MiB: want at least 1", s.Memory)
 	case s.Control != "" && s.Control != "virtio" && s.Control != "serial":
 		return Options{}, fmt.Errorf("control channel %q: want virtio or serial", s.Control)
+	case s.Clock != "" && s.Clock != "virtual":
+		return Options{}, fmt.Errorf("clock %q: want none or virtual", s.Clock)
+	case s.Clock == "virtual" && s.Accel == "kvm":
+		return Options{}, errors.New("clock virtual: the host's CPU keeps the host's time; want accelerator tcg or auto")
+	case s.Clock == "virtual" && s.SMP != 1:
+		return Options{}, fmt.Errorf("clock virtual with %d virtual CPUs: want 1: a CPU that waits for another one does not idle", s.SMP)
 	}
 	for i, n := range s.NICs {
 		if err := (nic{index: i, spec: n}).check(); err != nil {
@@ -171,7 +182,7 @@ func optionsFor(b runners.Bootable, s runners.Spec) (Options, error) {
 	}
 	o := Options{
 		SMP: s.SMP, Memory: s.Memory, Kernel: b.Kernel, Initrd: b.Initrd,
-		NICs: s.NICs, Serial: s.Control == "serial", Commit: s.Commit, Extra: s.ExtraArgs,
+		NICs: s.NICs, Serial: s.Control == "serial", Virtual: s.Clock == "virtual", Commit: s.Commit, Extra: s.ExtraArgs,
 	}
 	for _, path := range []string{b.Disk, b.Meta, b.Starter} {
 		if path != "" {

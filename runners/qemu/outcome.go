@@ -43,6 +43,7 @@ type aftermath struct {
 	panic     string // title of the first fatal crash on the console
 	stall     string // title of the first fatal report of a stall that the host made
 	mute      string // path of a kernel that never said a word; empty: it did, or is on a disk
+	over      error  // why the rig ended it of itself; nil: it did not
 	agent     string // last words of an agent that died by its own fault
 	stream    error  // why the agent's stream ended, nil for a clean end
 	complaint string // QEMU's last message
@@ -54,6 +55,8 @@ func (a aftermath) loss() error {
 	switch {
 	case a.exit == runners.ExitPowerOff:
 		return errors.New("machine has powered off")
+	case a.over != nil:
+		return a.over
 	case a.agent != "":
 		return fmt.Errorf("agent died: %s", a.agent)
 	case a.panic != "":
@@ -107,7 +110,12 @@ func (a aftermath) bootFailure(phase string, waited time.Duration, timedOut bool
 	if title == "" {
 		title = phase
 	}
+	flood, kernels := errors.AsType[*consoleFlood](a.over)
 	switch {
+	case kernels:
+		return &runners.BootError{Title: flood.Title(), Reason: fmt.Sprintf("%v; ended %v after power-on", flood, secs)}
+	case a.over != nil:
+		return a.over
 	case a.agent != "":
 		return &runners.InfraError{Op: "boot", Err: fmt.Errorf("agent died: %s", a.agent), Hint: "the console has its trace"}
 	case a.panic == "" && a.stall != "":

@@ -59,6 +59,8 @@ func TestLoss(t *testing.T) {
 		{aftermath{exit: runners.ExitGuest, end: reset, stall: "soft lockup", panic: "panic: x"}, "panic: x", true},
 		{aftermath{exit: runners.ExitMonitor, complaint: "qemu: out of memory"}, "qemu: out of memory", false},
 		{aftermath{exit: runners.ExitMonitor}, "died without a word", false},
+		{aftermath{exit: runners.ExitKilled, over: &consoleFlood{1e9, time.Minute}}, "console flood: 1000000000 bytes within 1m0s", true},
+		{aftermath{exit: runners.ExitKilled, over: &runners.InfraError{Op: "run qemu", Err: errors.New("its NIC 0 floods the wire")}}, "run qemu: its NIC 0 floods", false},
 	} {
 		err := c.a.loss()
 		if !strings.Contains(err.Error(), c.want) || refused(err) != c.kernel {
@@ -81,6 +83,8 @@ func TestBootFailure(t *testing.T) {
 		{aftermath{exit: runners.ExitMonitor, complaint: "boom"}, false, "run qemu: boom", false},
 		{aftermath{exit: runners.ExitKilled, stream: errors.New("protocol 7")}, false, "boot: protocol 7", false},
 		{aftermath{exit: runners.ExitGuest, end: reset, agent: "panic: nil"}, false, "agent died: panic: nil", false},
+		{aftermath{exit: runners.ExitKilled, over: &consoleFlood{1e9, time.Second}}, false, "console flood: console flood: 1000000000 bytes within 1s; ended 2.5s after power-on", true},
+		{aftermath{exit: runners.ExitKilled, over: &runners.InfraError{Op: "run qemu", Err: errors.New("wire")}}, false, "run qemu: wire", false},
 		{aftermath{exit: runners.ExitGuest, end: reset, stall: "soft lockup"}, false, "run qemu: the host gave it too little CPU", false},
 	} {
 		err := c.a.bootFailure("the phase", 2500*time.Millisecond, c.timedOut)

@@ -48,7 +48,7 @@ func runProbe(ctx context.Context, binary, accel string) error {
 	p, err := startProcess([]string{
 		binary, "-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35", "-accel", accel, "-cpu", "max",
 		"-m", "16", "-bios", reopen(3, ""), "-device", fmt.Sprintf("isa-debug-exit,iobase=%#x,iosize=1", debugPort),
-	}, user.credential(accel), firmware)
+	}, user.credential(accel), fence{}, limits{}, firmware)
 	if err != nil {
 		return err
 	}

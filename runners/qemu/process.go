@@ -1,7 +1,7 @@
 package qemu
 
 import (
-	"fmt"
+	"errors"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -18,26 +18,32 @@ const maxStderr = 8 << 10
 // process is a running QEMU. It dies with this process.
 type process struct {
 	cmd    *exec.Cmd
+	binary string
 	stderr *lastBytes
 	done   chan struct{} // closed when it is gone and waited for
 	err    error         // how it ended; set before done is closed
 	rank   *rank         // what raise gives back; nil: it was not lowered
 }
 
-// startProcess starts argv as who; nil: as this process's user. files become
-// descriptors 3 and up. It works in /, since it need not be able to enter any
-// other folder.
+// startProcess starts argv as who, nil as this process's user, behind a fence and
+// within limits. files become descriptors 3 and up. It works in /, since it need not
+// be able to enter any other folder.
 //
 // The parent-death signal fires when the thread that forked ends, so a goroutine
 // locked to a thread of its own starts QEMU and waits for it.
-func startProcess(argv []string, who *syscall.Credential, files ...*os.File) (*process, error) {
-	p := &process{cmd: exec.Command(argv[0], argv[1:]...), stderr: &lastBytes{max: maxStderr}, done: make(chan struct{})}
+func startProcess(argv []string, who *syscall.Credential, around fence, within limits, files ...*os.File) (*process, error) {
+	limited, err := within.around(argv)
+	if err != nil {
+		return nil, err
+	}
+	p := &process{cmd: exec.Command(limited[0], limited[1:]...), binary: argv[0], stderr: &lastBytes{max: maxStderr}, done: make(chan struct{})}
 	p.cmd.Dir = "/"
 	p.cmd.Stderr = p.stderr
 	p.cmd.ExtraFiles = files
 	p.cmd.Env = environment(os.Environ(), who != nil)
 	p.cmd.WaitDelay = 2 * time.Second
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Credential: who}
+	around.on(p.cmd.SysProcAttr)
 	started := make(chan error)
 	go func() {
 		runtime.LockOSThread()
@@ -80,7 +86,7 @@ func environment(env []string, other bool) []string {
 // fork starts cmd with what a child inherits set right. The signals that this
 // process was told to ignore (as under nohup) are at their defaults: a child
 // inherits "ignore", but not a handler, so each gets one for the moment of the
-// fork. Cores are off, for one of QEMU would hold the guest's memory.
+// fork.
 func fork(cmd *exec.Cmd) error {
 	forkLock.Lock()
 	defer forkLock.Unlock()
@@ -91,25 +97,24 @@ func fork(cmd *exec.Cmd) error {
 		}
 	}
 	defer signal.Stop(handler)
-	var core syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_CORE, &core); err != nil {
-		return fmt.Errorf("core size: %w", err)
-	}
-	if err := syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{Max: core.Max}); err != nil {
-		return fmt.Errorf("limit core size: %w", err)
-	}
-	defer syscall.Setrlimit(syscall.RLIMIT_CORE, &core) // it was so before
 	return cmd.Start()
 }
 
-// forkLock keeps two starts from seeing each other's handlers and limits. Both
-// belong to the whole process, hence the global.
+// forkLock keeps two starts from seeing each other's handlers, which belong to the
+// whole process, hence the global.
 var forkLock sync.Mutex
 
 // kill ends QEMU and waits until it is gone. It may be called often.
 func (p *process) kill() {
 	p.cmd.Process.Kill() // fails only when it is gone
 	<-p.done
+}
+
+// forbidden says that it ended since its user may not execute the binary (sh(1)); it
+// must be gone.
+func (p *process) forbidden() bool {
+	exit, ok := errors.AsType[*exec.ExitError](p.err)
+	return ok && exit.ExitCode() == 126
 }
 
 // complaint is QEMU's last message, empty when it said nothing.

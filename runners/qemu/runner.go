@@ -50,12 +50,16 @@ type Runner struct {
 	accel   string     // what the probe found; empty: not probed yet
 	detail  string
 
+	fencing sync.Once
+	fenced  fence // see fence
+
 	attic    *attic // templates that are kept
 	shelving sync.Mutex
 	shelf    map[string]*shelved // templates in use, by key
 	portrait portrait
 	noSpare  bool
 	quiet    func() bool   // see raises; asked once
+	flow     flow          // of every console
 	silence  time.Duration // of Options, for tests; 0: by accelerator
 }
 
@@ -73,7 +77,7 @@ func New(c Config) *Runner {
 		c.TemplatesSize = DefaultTemplatesSize
 	}
 	return &Runner{
-		name: c.Binary, logger: c.Log, passthrough: c.Passthrough, noSpare: c.NoSpare, quiet: sync.OnceValue(raises), shelf: make(map[string]*shelved),
+		name: c.Binary, logger: c.Log, passthrough: c.Passthrough, noSpare: c.NoSpare, quiet: sync.OnceValue(raises), shelf: make(map[string]*shelved), flow: consoleFlow,
 		attic: &attic{dir: c.Templates, limit: c.TemplatesSize, log: c.Log},
 	}
 }

@@ -6,10 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"net"
-	"os/exec"
 	"strings"
 	"sync"
 	"time"
@@ -52,6 +50,8 @@ type vm struct {
 	done     chan struct{}
 	end      ending // QEMU's word on the guest's end; set before done is closed
 	killed   bool   // stop came first; set before done is closed
+	overOnce sync.Once
+	over     error // why this process ended it, of itself; set before stop
 }
 
 // startVM starts QEMU with the guest's CPUs stopped. The console goes to log. An
@@ -63,9 +63,10 @@ func startVM(ctx context.Context, o Options, from substance, dir string, log run
 		return nil, err
 	}
 	v := &vm{
-		folder: f, log: log, phases: newPhaseLog(), stalls: &stalls{log: logger}, links: links{log: logger}, kernel: o.Kernel, hold: o.fromDisk() && o.Serial && !o.Clone,
+		folder: f, log: log, phases: newPhaseLog(), stalls: &stalls{log: logger}, kernel: o.Kernel, hold: o.fromDisk() && o.Serial && !o.Clone,
 		stopped: make(chan struct{}), done: make(chan struct{}),
 	}
+	v.links = links{log: logger, floods: v.wireFloods}
 	v.quiet = cmp.Or(o.silence, silence)
 	if o.silence == 0 && o.Accel != "kvm" {
 		v.quiet *= 2
@@ -103,11 +104,11 @@ func (v *vm) start(ctx context.Context, o Options, from substance, said io.Write
 	if err := v.links.open(ctx, &o, &v.handed, user); err != nil {
 		return &runners.InfraError{Op: "attach the machine", Err: err}
 	}
-	if v.ear, err = newEar(v.console, said); err != nil {
+	if v.ear, err = newEar(v.console, said, o.flow, v.floods); err != nil {
 		return &runners.InfraError{Op: "connect to qemu", Err: err}
 	}
-	if v.proc, err = startProcess(o.Cmdline(), user.credential(o.Accel), v.handed.files...); err != nil {
-		return notStarted(o.Binary, user, err)
+	if v.proc, err = startProcess(o.Cmdline(), user.credential(o.Accel), o.fence, o.limits(v.handed.largest()), v.handed.files...); err != nil {
+		return &runners.InfraError{Op: "start " + o.Binary, Err: err}
 	}
 	if o.idle {
 		v.proc.lower()
@@ -119,7 +120,7 @@ func (v *vm) start(ctx context.Context, o Options, from substance, said io.Write
 	unhook := context.AfterFunc(ctx, v.proc.kill)
 	defer unhook()
 	if err := v.monitor.greet(); err != nil {
-		return v.startError(ctx, err)
+		return v.startError(ctx, user, err)
 	}
 	return nil
 }
@@ -145,17 +146,21 @@ func (v *vm) connect(o *Options) (err error) {
 }
 
 // startError says why QEMU did not come up; err is only how that was noticed.
-func (v *vm) startError(ctx context.Context, err error) error {
+func (v *vm) startError(ctx context.Context, user *account, err error) error {
 	v.proc.kill()
 	if cause := context.Cause(ctx); errors.Is(cause, errSlowStart) {
 		err = cause
 	} else if cause != nil {
-		return fmt.Errorf("start %s: %w", v.proc.cmd.Path, cause)
+		return fmt.Errorf("start %s: %w", v.proc.binary, cause)
 	}
 	if said := v.complaint(); said != "" {
 		err = errors.New(aboutKernel(said, v.kernel))
 	}
-	return &runners.InfraError{Op: "start " + v.proc.cmd.Path, Err: err}
+	infra := &runners.InfraError{Op: "start " + v.proc.binary, Err: err}
+	if v.proc.forbidden() && user != nil {
+		infra.Hint = "headwatch is root, so QEMU runs as " + user.name + ": let it, or run headwatch as an ordinary user"
+	}
+	return infra
 }
 
 // aboutKernel names the kernel's file in a complaint of QEMU's about a kernel that
@@ -170,18 +175,6 @@ func aboutKernel(said, path string) string {
 // complaint is QEMU's last message, empty when it said nothing.
 func (v *vm) complaint() string { return v.handed.translate(v.proc.complaint()) }
 
-// notStarted is the error of a QEMU that could not be executed.
-func notStarted(binary string, user *account, err error) error {
-	if errors.Is(err, exec.ErrNotFound) {
-		return notInstalled(binary, err)
-	}
-	infra := &runners.InfraError{Op: "start " + binary, Err: err}
-	if user != nil && errors.Is(err, fs.ErrPermission) {
-		infra.Hint = "headwatch is root, so QEMU runs as " + user.name + ": let it, or run headwatch as an ordinary user"
-	}
-	return infra
-}
-
 func notInstalled(binary string, err error) error {
 	return &runners.InfraError{
 		Op: "find " + binary, Err: err,
@@ -191,6 +184,18 @@ func notInstalled(binary string, err error) error {
 
 // stop asks for the end. Whoever needs it waits for done.
 func (v *vm) stop() { v.stopOnce.Do(func() { close(v.stopped) }) }
+
+// giveUp ends the machine for a reason, of which the first counts.
+func (v *vm) giveUp(why error) {
+	v.overOnce.Do(func() {
+		select {
+		case <-v.stopped: // somebody wanted its end before
+		default:
+			v.over = why
+		}
+	})
+	v.stop()
+}
 
 // supervise owns the end of the machine.
 func (v *vm) supervise() {

@@ -63,6 +63,29 @@ func judgeClock(s clockSample) error {
 	return nil
 }
 
+// The bounds of a long sleep. Its guest has nothing else to do, and its time is no
+// host's.
+const (
+	longGuestSleep = time.Hour
+	longLate       = time.Second // a wake-up may be late by this
+	longApart      = time.Second // the clocks may be apart by this, which is 280 parts in a million
+)
+
+func judgeLongSleep(r guest.ClockReadings) error {
+	mono, wall := time.Duration(r.After.Monotonic-r.Before.Monotonic), time.Duration(r.After.Wall-r.Before.Wall)
+	switch {
+	case r.MonotonicBack > 0:
+		return suites.Failf("the monotonic clock went back by %v", time.Duration(r.MonotonicBack))
+	case mono < longGuestSleep:
+		return suites.Failf("a sleep of %v took %v by the monotonic clock", longGuestSleep, mono)
+	case mono > longGuestSleep+longLate:
+		return suites.Failf("a sleep of %v took %v by the monotonic clock: it ended late", longGuestSleep, mono)
+	case (mono - wall).Abs() > longApart:
+		return suites.Failf("the clocks disagree: monotonic advanced by %v, wall by %v", mono, wall)
+	}
+	return nil
+}
+
 // judgeCPUs expects n CPUs, numbered from 0 as both kernels do.
 func judgeCPUs(n int, saw guest.CPUs) error {
 	for cpu := range n {

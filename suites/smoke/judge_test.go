@@ -1,6 +1,7 @@
 package smoke
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -155,5 +156,24 @@ func TestJudgeLoopback(t *testing.T) {
 		l := good()
 		change(&l)
 		check(t, want, judgeLoopback("IPv4", args, l), want)
+	}
+}
+
+func TestJudgeLongSleep(t *testing.T) {
+	readings := func(mono, wall, back time.Duration) guest.ClockReadings {
+		return guest.ClockReadings{After: guest.Clocks{Monotonic: int64(mono), Wall: int64(wall)}, MonotonicBack: int64(back)}
+	}
+	const hour = time.Hour
+	for want, r := range map[string]guest.ClockReadings{
+		"":                    readings(hour+time.Millisecond, hour, 0),
+		"went back by 1ns":    readings(hour, hour, 1),
+		"took 59m59.999s by":  readings(hour-time.Millisecond, hour, 0),
+		"it ended late":       readings(hour+2*time.Second, hour+2*time.Second, 0),
+		"the clocks disagree": readings(hour, hour+2*time.Second, 0),
+	} {
+		err := judgeLongSleep(r)
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
 	}
 }

@@ -20,6 +20,7 @@ import (
 const (
 	caseTimeout     = 30 * time.Second
 	loopbackTimeout = 60 * time.Second
+	longTimeout     = 10 * time.Minute
 
 	memoryMiB     = 32
 	fileBytes     = 1 << 20 // and up to fileSpread more
@@ -30,7 +31,7 @@ const (
 	loopbackStall = 15 * time.Second
 )
 
-// Suite is the smoke suite. The last case ends the guest.
+// Suite is the smoke suite. One case ends its guest.
 func Suite() suites.Suite {
 	return suites.Suite{
 		Name:    "smoke",
@@ -43,6 +44,8 @@ func Suite() suites.Suite {
 			smoke("loopback_tcp", "concurrent TCP connections over the loopback carry every byte", loopbackTimeout, loopback),
 			smoke("console", "no crash was reported on the console", caseTimeout, console),
 			smoke("poweroff", "the guest powers off by itself, cleanly", caseTimeout, powerOff),
+			{Name: "long_sleep", Layer: suites.Soak, Requires: []string{"virtual-time"}, Timeout: longTimeout, Run: longSleep,
+				Summary: "a sleep of an hour takes an hour by both clocks"},
 		},
 	}
 }
@@ -73,6 +76,17 @@ func clock(ctx context.Context, t *suites.T) error {
 	}
 	s.most = time.Since(began)
 	return judgeClock(s)
+}
+
+// longSleep is for guests whose time runs ahead while they sleep.
+func longSleep(ctx context.Context, t *suites.T) error {
+	var r guest.ClockReadings
+	began := time.Now()
+	if err := t.Guest.Call(ctx, guest.OpClock, guest.ClockArgs{SleepS: longGuestSleep.Seconds()}, &r); err != nil {
+		return err
+	}
+	t.Metrics["guest_speed_s_per_s"] = time.Duration(r.After.Monotonic-r.Before.Monotonic).Seconds() / time.Since(began).Seconds()
+	return judgeLongSleep(r)
 }
 
 func cpus(ctx context.Context, t *suites.T) error {

@@ -85,6 +85,9 @@ func TestCasesOnThisHost(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range Suite().Cases {
+		if c.Layer != suites.Smoke {
+			continue // the time of this host does not run ahead
+		}
 		t.Run(c.Name, func(t *testing.T) {
 			if status, reason := run(t, c.Name, &host{cpus: len(saw.Online)}); status != suites.Passed {
 				t.Errorf("%v: %s", status, reason)
@@ -98,14 +101,14 @@ func TestSuiteIsWellFormed(t *testing.T) {
 	var names []string
 	for _, c := range s.Cases {
 		names = append(names, c.Name)
-		if c.Layer != suites.Smoke || c.Summary == "" || c.Run == nil || c.Timeout <= 0 || c.Timeout > time.Minute {
+		if (c.Layer != suites.Smoke) != (c.Name == "long_sleep") || c.Summary == "" || c.Run == nil || c.Timeout <= 0 || c.Layer == suites.Smoke && c.Timeout > time.Minute {
 			t.Errorf("%+v", c)
 		}
 		if !regexp.MustCompile(`^[a-z0-9_]+$`).MatchString(c.Name) {
 			t.Errorf("name %q", c.Name)
 		}
 	}
-	want := []string{"clock", "cpus", "memory", "filesystem", "loopback_tcp", "console", "poweroff"}
+	want := []string{"clock", "cpus", "memory", "filesystem", "loopback_tcp", "console", "poweroff", "long_sleep"}
 	if s.Name != "smoke" || !slices.Equal(names, want) {
 		t.Errorf("%s: %q, want %q", s.Name, names, want)
 	}

@@ -162,10 +162,11 @@ type Run struct {
 
 // Machine is what an image was booted on.
 type Machine struct {
-	SMP     int    `json:"smp"`        // virtual CPUs
-	Memory  int    `json:"memory_mib"` // MiB
-	Accel   string `json:"accel"`      // as asked for: auto, kvm or tcg
-	Control string `json:"control"`    // the agent's channel: virtio or serial
+	SMP     int    `json:"smp"`             // virtual CPUs
+	Memory  int    `json:"memory_mib"`      // MiB
+	Accel   string `json:"accel"`           // as asked for: auto, kvm or tcg
+	Control string `json:"control"`         // the agent's channel: virtio or serial
+	Clock   string `json:"clock,omitempty"` // empty: the host's; virtual: runs ahead while the guest idles
 	NICs    []NIC  `json:"nics"`
 }
 
@@ -191,6 +192,17 @@ type Result struct {
 	DurationS float64            `json:"duration_s"`
 	Metrics   map[string]float64 `json:"metrics"`
 	Output    string             `json:"output,omitempty"` // what it printed
+	Artifacts []Artifact         `json:"artifacts,omitempty"`
+}
+
+// Artifact is a file that a case kept for people to look at.
+type Artifact struct {
+	Name      string `json:"name"`
+	MediaType string `json:"media_type"`
+	SizeBytes int64  `json:"size_bytes"`
+	SHA256    string `json:"sha256"`
+	URL       string `json:"url,omitempty"`  // below the server's base URL
+	Path      string `json:"path,omitempty"` // of the file, for a run by hand
 }
 
 // Crash is a crash found on a run's console.

@@ -194,7 +194,7 @@ func TestInstalledTree(t *testing.T) {
 ./rescue/sh type=file uname=root gname=wheel mode=0555
 ./etc type=dir uname=root gname=wheel mode=0755
 ./etc/rc type=file uname=root gname=wheel mode=0600
-./sys type=link uname=root gname=wheel mode=0755 link=usr/src/sys
+./sys type=link mode=0755 link=usr/src/sys
 `, map[string]string{"bin/sh": "shell", "bin/old": "not wanted", "etc/rc": "start", "unnamed": "not in METALOG"})
 	root := filepath.Dir(metalog)
 	if err := os.Mkdir(filepath.Join(root, "rescue"), 0o755); err != nil {

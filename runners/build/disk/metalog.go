@@ -109,7 +109,12 @@ type ids struct{ users, groups map[string]int }
 
 var errUnknownID = errors.New("not in the tree's etc/master.passwd or etc/group: install its distribution too")
 
+// find is an id by number or name. install(1) without -o or -g notes neither, and
+// root would have made the file its own.
 func (ids) find(names map[string]int, number, name string) (int, error) {
+	if number == "" && name == "" {
+		return 0, nil
+	}
 	if number != "" {
 		id, err := strconv.ParseUint(number, 10, 31)
 		return int(id), err

@@ -30,7 +30,7 @@ const (
 func Operations() map[string]func(context.Context, json.RawMessage) (any, error) {
 	k := &keeper{links: make(map[string]*link)}
 	return map[string]func(context.Context, json.RawMessage) (any, error){
-		OpSettle: k.settle, OpRenew: k.renew, OpAnnounce: k.again,
+		OpAdapt: k.adapt, OpSettle: k.settle, OpRenew: k.renew, OpAnnounce: k.again,
 		OpRest: func(ctx context.Context, _ json.RawMessage) (any, error) { return nil, rest(ctx) },
 	}
 }
@@ -96,13 +96,14 @@ func each(raw json.RawMessage, do func(n NIC, token string) error) (Settled, err
 	return answer, nil
 }
 
-// raise brings an interface up and announces it.
+// raise brings an interface up and announces it, if that is wanted. One that stays
+// down would be set up in each clone, and vmxnet3 does not come up there.
 func (k *keeper) raise(ctx context.Context, n NIC, token string) error {
 	l, err := k.find(n.MAC)
-	if err != nil || !n.Announce {
+	if err != nil {
 		return err
 	}
-	if err := l.setUp(); err != nil {
+	if err := l.setUp(); err != nil || !n.Announce {
 		return err
 	}
 	if err := awaitCarrier(ctx, &l.Interface); err != nil {
@@ -236,8 +237,10 @@ func (k *keeper) find(mac string) (*link, error) {
 		k.links[mac] = &link{i, fd, -1}
 		return k.links[mac], nil
 	}
-	return nil, fmt.Errorf("no interface has the address %s: no driver took it", mac)
+	return nil, fmt.Errorf("%w %s: no driver took it", errAbsent, mac)
 }
+
+var errAbsent = errors.New("no interface has the address")
 
 func (l *link) announce(src net.HardwareAddr, token string) error {
 	frame, err := Frame(src, token)

@@ -35,8 +35,8 @@ const maxNICs = 64
 type NIC struct {
 	MAC string `json:"mac"`           // its address now, by which it is found
 	New string `json:"new,omitempty"` // the address it gets; empty: it keeps the old one
-	// Announce makes the guest send a Frame out of it. OpSettle brings it up first,
-	// without an address, and waits for its carrier.
+	// Announce makes the guest send a Frame out of it. OpSettle, which brings every one
+	// up without an address, waits for its carrier first.
 	Announce bool `json:"announce,omitempty"`
 }
 

@@ -34,7 +34,9 @@ func (t *table) listen(ctx context.Context, a ListenArgs) (s Socket, err error) 
 	if err := checkNetwork(a.Network); err != nil {
 		return s, err
 	}
-	l, err := (&net.ListenConfig{Control: control(a.Options)}).Listen(ctx, a.Network, a.Addr)
+	config := net.ListenConfig{Control: control(a.Options)}
+	config.SetMultipathTCP(false) // Go's default: another protocol's sockets, which fall back to TCP
+	l, err := config.Listen(ctx, a.Network, a.Addr)
 	if err != nil {
 		s.Errno, _, err = said(err)
 		return s, err

@@ -75,6 +75,9 @@ func NewScript(nic *wire.NIC, o ScriptOptions) (*Script, error) {
 // Address is who the script is.
 func (s *Script) Address() Address { return s.host.Address }
 
+// Know tells the script who has an address, so that it need not ask.
+func (s *Script) Know(a netip.Addr, mac wire.MAC) { s.host.learn(a, mac) }
+
 // Takes is of a wire.Station.
 func (s *Script) Takes(p *wire.Packet) bool {
 	return p.EtherDst == s.host.MAC && (len(s.ports) == 0 || p.IsTCP && slices.Contains(s.ports, p.TCP.DstPort))

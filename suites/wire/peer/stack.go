@@ -153,6 +153,15 @@ func (s *Stack) configure(o *StackOptions) error {
 // Address is who the stack is.
 func (s *Stack) Address() Address { return s.self }
 
+// Know tells the stack for good who has an address, so that it never asks.
+func (s *Stack) Know(a netip.Addr, mac wire.MAC) error {
+	at, proto := full(netip.AddrPortFrom(a, 0))
+	if err := s.stack.AddStaticNeighbor(stackNIC, proto, at.Addr, tcpip.LinkAddress(mac[:])); err != nil {
+		return fmt.Errorf("neighbour %v: %s", a, err)
+	}
+	return nil
+}
+
 // Takes and Receive are of a wire.Station.
 func (s *Stack) Takes(p *wire.Packet) bool { return p.EtherDst == s.self.MAC }
 func (s *Stack) Receive(frame []byte)      { s.link.Receive(frame) }
