@@ -24,6 +24,7 @@ var rules = []rule{
 	{"suites", nil},
 	{"suites/wire", nil},
 	{"suites/wire/...", []string{"suites/wire", "suites/wire/..."}},
+	{"suites/tcp/faults", []string{"suites", "suites/kernel", "suites/kernel/guest"}},
 	{"runners", nil},
 	{"runners/guest", []string{"suites"}},
 	{"runners/guest/renewal", nil},

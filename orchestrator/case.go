@@ -52,6 +52,17 @@ func (d descendant) Crashes() []string {
 	return append(slices.Clone(d.of.crashes), d.Machine.Crashes()...)
 }
 
+// guest is the machine with all that its runner can do for a case.
+func (d descendant) guest() suites.Guest {
+	if serial, ok := d.Machine.(runners.Serial); ok {
+		return struct {
+			descendant
+			runners.Serial
+		}{d, serial}
+	}
+	return d
+}
+
 // KernelLayouts is the document of the kernel's structures, nil when there is none.
 func (d descendant) KernelLayouts() []byte { return d.of.layouts }
 
@@ -64,7 +75,7 @@ func (e Execution) on(ctx context.Context, m descendant, console runners.Console
 	}
 	caseCtx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	t := &suites.T{Guest: m, Rand: random(e.Seed, res.Case), Metrics: map[string]float64{}}
+	t := &suites.T{Guest: m.guest(), Rand: random(e.Seed, res.Case), Metrics: map[string]float64{}}
 	wrong := false // a part of it
 	t.Report = func(part suites.Result) error {
 		part = judgeTime(c, part, t.Load)

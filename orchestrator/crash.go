@@ -73,7 +73,7 @@ func (s Symbolizer) Crashes(ctx context.Context, run, image, dir string, found [
 	traced := false
 	for _, c := range found {
 		out = append(out, printed(run, c))
-		traced = traced || len(c.Frames) > 0
+		traced = traced || hasPlaces(c)
 	}
 	if !traced || s.Open == nil {
 		return out, nil
@@ -105,7 +105,7 @@ func (s Symbolizer) symbolize(ctx context.Context, image, dir string, found []ru
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if len(c.Frames) == 0 {
+		if !hasPlaces(c) {
 			continue
 		}
 		with, frames := symbols.Symbolize(c)
@@ -114,6 +114,10 @@ func (s Symbolizer) symbolize(ctx context.Context, image, dir string, found []ru
 	}
 	return nil
 }
+
+// hasPlaces says whether there is anything to look up: a backtrace, or what the runner
+// saw of the registers of a guest that hangs and says nothing.
+func hasPlaces(c runners.Crash) bool { return len(c.Frames) > 0 || c.Kind == runners.KindHang }
 
 // printed is a crash with what the kernel itself said.
 func printed(run string, c runners.Crash) Crash {

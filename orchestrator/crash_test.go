@@ -33,6 +33,9 @@ func (s fakeSymbols) Symbolize(c runners.Crash) (runners.Crash, []Frame) {
 	}
 	c.Text += "[" + s.line + "]"
 	c.Where = s.line
+	if len(c.Frames) == 0 { // of a hang: from its samples
+		return c, []Frame{{Func: "sampled", File: "a.c", Line: 3}}
+	}
 	return c, []Frame{{Func: "inner", File: "a.c", Line: 1, Inlined: true}, {Func: c.Frames[0].Func, File: "a.c", Line: 2}}
 }
 
@@ -83,7 +86,13 @@ func TestCrashesGetLines(t *testing.T) {
 			t.Errorf("%s: the folder is left (%v), or the file open (closed %d times)", name, err, closed)
 		}
 	}
-	// Nothing is laid out for crashes without a backtrace.
+	// A hang without a backtrace has program counters.
+	hang := runners.Crash{Title: "hang: x", Signature: "ef", Kind: runners.KindHang, Text: "cpu0 at 0xffffffff80b12345\n"}
+	got, err := Symbolizer{&fakeRig{debug: "a.c:1"}, opens}.Crashes(t.Context(), "r", "sha256:0", t.TempDir(), []runners.Crash{silent, hang})
+	if err != nil || got[0].Text != silent.Text || got[1].Where != "a.c:1" || len(got[1].Frames) != 1 || got[1].Frames[0].Func != "sampled" {
+		t.Errorf("%+v, %v", got, err)
+	}
+	// Nothing is laid out for crashes that have neither.
 	untouched := fakeRig{debugErr: errors.New("asked for")}
 	if _, err := (Symbolizer{&untouched, opens}).Crashes(t.Context(), "r", "i", t.TempDir(), []runners.Crash{silent}); err != nil {
 		t.Error(err)

@@ -20,7 +20,7 @@ func Recipe(t pipeline.Target) runners.Recipe {
 
 // Spec is a machine as a runner reads it, without what differs from boot to boot.
 func Spec(m pipeline.Machine) runners.Spec {
-	s := runners.Spec{SMP: m.SMP, Memory: m.Memory, Accel: m.Accel, Control: m.Control, Clock: m.Clock}
+	s := runners.Spec{SMP: m.SMP, Memory: m.Memory, Accel: m.Accel, Control: m.Control, Clock: m.Clock, Lines: m.Lines}
 	for _, n := range m.NICs {
 		s.NICs = append(s.NICs, runners.NIC(n))
 	}

@@ -202,10 +202,8 @@ func (p Planner) runJobs(v View, w wantedBuild, b Build, cell pipeline.Cell, con
 // idle says whether a machine lacks what every case of a suite in a layer asks for, as
 // far as can be told before it is booted: nobody need boot it for them to be skipped.
 func (p Planner) idle(machine, suite string, layer suites.Layer) bool {
-	m := p.Machines[machine]
-	may := offer{Accel: "kvm", SMP: m.SMP, Links: links(m), Flags: []string{"pcid"}}
 	cases := CasesOf(p.Suites, suite, layer, "")
-	return len(cases) > 0 && !slices.ContainsFunc(cases, func(c suites.Case) bool { return unmet(c.Requires, may) == "" })
+	return len(cases) > 0 && able(p.Machines[machine], cases) == 0
 }
 
 // caseNames lists the cases of a suite in a layer, "boot" first.

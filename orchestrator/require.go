@@ -2,12 +2,14 @@ package orchestrator
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/headwatch/headwatch/orchestrator/pipeline"
 	"github.com/headwatch/headwatch/runners"
+	"github.com/headwatch/headwatch/suites"
 )
 
 // offer is what a machine has for the cases that ask for more than any has.
@@ -15,6 +17,7 @@ type offer struct {
 	Accel string // "kvm" or "tcg"
 	SMP   int
 	Links []string // of its NICs
+	Lines []string // serial lines besides the console
 	// Virtual says that its time runs ahead of the host's while it idles.
 	Virtual bool
 	Flags   []string // of the host's CPU, which runs the guest's instructions
@@ -27,6 +30,7 @@ type offer struct {
 //	pcid      address space identifiers of the CPU: the host's own; emulation has none
 //	wire      a NIC whose cable is in our hands
 //	real-nic  a NIC of the host's, passed through
+//	line:L    a serial line besides the console, uart or virtio
 //	virtual-time  a clock that runs ahead while the guest idles
 //
 // A machine with such a clock runs only the cases that ask for one: others take its
@@ -54,6 +58,12 @@ func (o offer) lacks(need string) string {
 			return fmt.Sprintf("needs %q, which nobody knows", need)
 		case o.SMP < want:
 			return fmt.Sprintf("needs %d virtual CPUs, the machine has %d", want, o.SMP)
+		}
+		return ""
+	}
+	if line, ok := strings.CutPrefix(need, "line:"); ok {
+		if !slices.Contains(o.Lines, line) {
+			return fmt.Sprintf("needs a serial line %s besides the console, the machine has none", line)
 		}
 		return ""
 	}
@@ -89,7 +99,7 @@ func (o offer) lacks(need string) string {
 
 // offered is what a booted machine has.
 func offered(m pipeline.Machine, f runners.Facts) offer {
-	return offer{Accel: f.Accel, SMP: m.SMP, Links: links(m), Flags: f.Flags, Virtual: m.Clock == "virtual"}
+	return offer{Accel: f.Accel, SMP: m.SMP, Links: links(m), Lines: m.Lines, Flags: f.Flags, Virtual: m.Clock == "virtual"}
 }
 
 // links lists the links of a machine's NICs.
@@ -98,4 +108,28 @@ func links(m pipeline.Machine) (out []string) {
 		out = append(out, n.Link)
 	}
 	return out
+}
+
+// able counts the cases that a machine can run, as far as can be told before it is
+// booted.
+func able(m pipeline.Machine, cases []suites.Case) (n int) {
+	may := offered(m, runners.Facts{Accel: "kvm", Flags: []string{"pcid"}})
+	for _, c := range cases {
+		if unmet(c.Requires, may) == "" {
+			n++
+		}
+	}
+	return n
+}
+
+// Fitting names the machine that can run most of some cases, of equal ones the first by
+// name; empty: there are no machines.
+func Fitting(machines map[string]pipeline.Machine, cases []suites.Case) (best string) {
+	most := -1
+	for _, name := range slices.Sorted(maps.Keys(machines)) {
+		if n := able(machines[name], cases); n > most {
+			best, most = name, n
+		}
+	}
+	return best
 }

@@ -157,7 +157,7 @@ func RunDocument(r orchestrator.Run, results []suites.Result, crashes []orchestr
 		Started: r.Started.UTC(), Finished: r.Finished.UTC(),
 	}
 	if m := r.Job.Def; m != nil {
-		d.Spec = &api.Machine{SMP: m.SMP, Memory: m.Memory, Accel: m.Accel, Control: m.Control, Clock: m.Clock, NICs: []api.NIC{}}
+		d.Spec = &api.Machine{SMP: m.SMP, Memory: m.Memory, Accel: m.Accel, Control: m.Control, Clock: m.Clock, Lines: m.Lines, NICs: []api.NIC{}}
 		for _, n := range m.NICs {
 			d.Spec.NICs = append(d.Spec.NICs, api.NIC(n))
 		}

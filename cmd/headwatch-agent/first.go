@@ -19,6 +19,7 @@ func beFirst() {
 	if tty, err := os.OpenFile("/dev/console", os.O_WRONLY|unix.O_NOCTTY, 0); err == nil {
 		out.w = tty
 	}
+	out.say("first process") // FreeBSD does not say that it has come so far
 	out.say("%s; powering off without an end marker", watch(out))
 	flush(out)
 	if err := powerOff(); err != nil {

@@ -148,7 +148,7 @@ func (d *raceBench) add(f race.Found, pressed bool) {
 	}
 }
 
-// median is the middle of an odd number of values.
+// median is the middle of the values, the upper of two.
 func median(values []float64) float64 {
 	sorted := slices.Sorted(slices.Values(values))
 	return sorted[len(sorted)/2]

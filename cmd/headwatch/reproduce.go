@@ -165,7 +165,7 @@ func (a *app) jobOf(file *pipeline.File, was api.Run) (j orchestrator.Job, err e
 	if was.Spec == nil {
 		return j, rig(fmt.Errorf("run %s does not say what machine %q was", was.Run, was.Machine))
 	}
-	m := pipeline.Machine{Name: was.Machine, SMP: was.Spec.SMP, Memory: was.Spec.Memory, Accel: was.Spec.Accel, Control: was.Spec.Control, Clock: was.Spec.Clock}
+	m := pipeline.Machine{Name: was.Machine, SMP: was.Spec.SMP, Memory: was.Spec.Memory, Accel: was.Spec.Accel, Control: was.Spec.Control, Clock: was.Spec.Clock, Lines: was.Spec.Lines}
 	for _, n := range was.Spec.NICs {
 		m.NICs = append(m.NICs, pipeline.NIC(n))
 	}

@@ -41,7 +41,7 @@ source does not compile, 125 when nothing could be told.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.target, "target", "linux", "`target` of the pipeline")
-	f.StringVar(&o.machine, "machine", "", "`machine` of the pipeline (default: the only one)")
+	f.StringVar(&o.machine, "machine", "", "`machine` of the pipeline (default: the one that can run most of the cases)")
 	f.StringVar(&o.suite, "suite", "smoke", "`suite`, or suite/case")
 	f.StringVar(&o.layer, "layer", "smoke", "`layer` whose cases run")
 	f.StringVar(&o.nic, "nic", "", "`model@link[,option=value]`, or several with commas, instead of the machine's; see headwatch nics")
@@ -121,10 +121,17 @@ func resolve(file *pipeline.File, o runOptions) (j orchestrator.Job, only string
 	if err := o.sourceOptions.check(file, o.target); err != nil {
 		return j, "", err
 	}
+	suite, only, _ := strings.Cut(o.suite, "/")
+	var layer suites.Layer
+	if err := layer.UnmarshalText([]byte(o.layer)); err != nil {
+		return j, "", usagef("--layer: %w", err)
+	}
+	if err := knowsCase(suite, only, layer); err != nil {
+		return j, "", err
+	}
 	name := o.machine
-	if name == "" && len(file.Machines) == 1 {
-		for name = range file.Machines {
-		}
+	if name == "" {
+		name = orchestrator.Fitting(file.Machines, orchestrator.CasesOf(allSuites(), suite, layer, only))
 	}
 	m, ok := file.Machines[name]
 	if !ok {
@@ -143,14 +150,6 @@ func resolve(file *pipeline.File, o runOptions) (j orchestrator.Job, only string
 	}
 	if o.image != "" && (o.src != "" || o.commit != "") {
 		return j, "", usagef("--image is built already: give it alone, or --src or --commit")
-	}
-	suite, only, _ := strings.Cut(o.suite, "/")
-	var layer suites.Layer
-	if err := layer.UnmarshalText([]byte(o.layer)); err != nil {
-		return j, "", usagef("--layer: %w", err)
-	}
-	if err := knowsCase(suite, only, layer); err != nil {
-		return j, "", err
 	}
 	return orchestrator.Job{ID: "run-by-hand", Kind: orchestrator.RunJob, Target: o.target, Image: o.image,
 		Machine: name, Def: &m, Suite: suite, Layer: layer, Seed: o.seed}, only, nil

@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -71,6 +72,12 @@ func TestKilledRunIsCleared(t *testing.T) {
 	killWithGuests(t, run)
 	if left := foldersIn(t, scratchPath(state)); len(left) != 1 {
 		t.Errorf("left by the kill: %q, want one folder", left)
+	}
+	if out, err := command("fsck").CombinedOutput(); err != nil || !strings.Contains(string(out), "work of a process that was killed") {
+		t.Errorf("fsck: %v\n%s", err, out)
+	}
+	if out, err := command("run", "--target", "linux").CombinedOutput(); err != nil {
+		t.Errorf("the same run again: %v\n%s", err, out)
 	}
 	if out, err := command("build", "--target", "linux").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)

@@ -94,6 +94,8 @@ func lacks(m Machine, need string) string {
 	switch {
 	case need == "kvm" && m.Accel == "tcg":
 		return "accel tcg"
+	case strings.HasPrefix(need, "line:") && !slices.Contains(m.Lines, strings.TrimPrefix(need, "line:")):
+		return "no serial " + need
 	case need == "virtual-time" && m.Clock != "virtual":
 		return "the host's clock"
 	}

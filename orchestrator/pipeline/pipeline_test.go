@@ -20,9 +20,9 @@ const shippedFile = "../../pipelines.yaml"
 
 // shipped is what the shipped file may refer to.
 var shipped = Known{
-	Suites:    map[string][]suites.Layer{"smoke": {suites.Smoke}},
+	Suites:    map[string][]suites.Layer{"smoke": {suites.Smoke}, "tcp": {suites.Smoke}},
 	NICModels: rig.NICModels,
-	NICLinks:  []string{"user"},
+	NICLinks:  []string{"user", "wire"},
 }
 
 func TestShippedFile(t *testing.T) {
@@ -40,8 +40,8 @@ func TestShippedFile(t *testing.T) {
 	smoke := []suites.Layer{suites.Smoke}
 	wantCells := []Cell{
 		{"demo", "demo-linux", "small", smoke},
-		{"freebsd", "freebsd-amd64", "small", smoke},
-		{"freebsd", "freebsd-amd64-debug", "small", smoke},
+		{"freebsd", "freebsd-amd64", "wired", smoke},
+		{"freebsd", "freebsd-amd64-debug", "wired", smoke},
 	}
 	if diff := cmp.Diff(wantCells, f.Cells()); diff != "" {
 		t.Errorf("cells (-want +got):\n%s", diff)

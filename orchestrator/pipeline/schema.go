@@ -82,7 +82,9 @@ type Machine struct {
 	Accel   string `json:"accel"`           // "auto" (default), "kvm" or "tcg"
 	Control string `json:"control"`         // "virtio" (default) or "serial"
 	Clock   string `json:"clock,omitempty"` // empty: the host's, which files call "host"; or "virtual"
-	NICs    []NIC  `json:"nics,omitempty"`  // at most 8
+	// Lines are serial lines besides the console: "uart", "virtio", each once.
+	Lines []string `json:"lines,omitempty"`
+	NICs  []NIC    `json:"nics,omitempty"` // at most 8
 }
 
 // NIC is a device model on a link: "virtio-net", "e1000@user" or

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"slices"
 	"time"
 
 	"github.com/headwatch/headwatch/suites"
@@ -67,13 +68,34 @@ func (r *reader) machine(name string, key, n *yaml.Node) Machine {
 		"accel":   r.choice(&m.Accel, "auto", "kvm", "tcg"),
 		"control": r.choice(&m.Control, "virtio", "serial"),
 		"clock":   r.choice(&m.Clock, "host", "virtual"),
+		"lines":   r.lines(&m.Lines),
 		"nics":    r.nics(&m.NICs),
 	})
+	if m.Control == "serial" && len(m.Lines) > 0 {
+		r.add(key, "machine %s: lines with control serial: expected control virtio, for the agent has the second UART", quote(m.Name))
+	}
 	if m.Clock == "host" {
 		m.Clock = ""
 	}
 	r.checkClock(m, key)
 	return m
+}
+
+// lines reads the serial lines besides the console.
+func (r *reader) lines(into *[]string) field {
+	return func(key string, n *yaml.Node) {
+		r.items(n, key, "serial lines", func(item *yaml.Node) {
+			var s string
+			r.choice(&s, "uart", "virtio")(key, item)
+			switch {
+			case s == "":
+			case slices.Contains(*into, s):
+				r.add(item, "%s: %s is listed already", key, quote(s))
+			default:
+				*into = append(*into, s)
+			}
+		})
+	}
 }
 
 // checkClock says what a machine cannot have whose time runs ahead: a CPU of the

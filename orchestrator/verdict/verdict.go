@@ -1,5 +1,13 @@
-// Package verdict decides what counts of results mean. It is pure: no clock, no
-// store, nothing of the project but the result words.
+// Package verdict decides what counts of results mean, and where series of numbers
+// changed. It is pure: no clock, no store, nothing of the project but the result
+// words.
+//
+//   - a case on a build: verdict.go from counts; boots.go from cold boots and history
+//   - a case along the line: signature.go, rate.go, known.go (known failures)
+//   - a metric along the line: metric.go, and what it is made of in sight.go (noise and
+//     levels), partition.go, ranktest.go and locate.go
+//   - what is kept for each iteration: leak.go
+//   - from a change to an alarm: alarm.go (re-runs), event.go (one cause, one event)
 package verdict
 
 // Verdict says what a build is for a case. The zero value is invalid: a build

@@ -28,6 +28,7 @@ type pattern struct {
 	stall  bool // something took too long, and nothing else
 	agent  bool // a Go program's, ours most likely: no crash
 	alone  bool // only where no report is arriving: else it is part of that
+	asked  bool // we asked for it: a CPU that idled when it answered names nothing
 	// after says that the report may be the consequence of the one before it, and
 	// then is part of it.
 	after bool

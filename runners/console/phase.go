@@ -18,6 +18,7 @@ const (
 	Kernel    // the kernel printed its banner
 	MountRoot // it looks for its root file system
 	Init      // it started the first process
+	Agent     // which is our agent, with nothing of a system before it
 	Login     // userland asks who is there
 	Prompt    // it stopped at mountroot> and waits for an answer
 	Debugger  // it stopped at the kernel debugger's prompt
@@ -32,9 +33,12 @@ var phaseMarks = []struct {
 	{Firmware, []string{"SeaBIOS (", "UEFI firmware", "BdsDxe:", "Booting from Hard Disk", "Booting from ROM"}},
 	{Loader, []string{"FreeBSD EFI boot block", "FreeBSD/x86 boot", "FreeBSD/amd64 EFI loader", "Loading /boot/", "Loading kernel...",
 		"Booting [/boot/", "EFI stub:", "Probing EDD", "Decompressing Linux", "GNU GRUB", "GRUB loading"}},
-	{Kernel, []string{"Linux version ", "---<<BOOT>>---", "The FreeBSD Project."}},
-	{MountRoot, []string{"Trying to mount root from", "VFS: Cannot open root device", "Waiting for root device"}},
-	{Init, []string{"as init process", "start_init: trying", "init: not found"}},
+	{Kernel, []string{"Linux version ", "KDB: debugger backends:", "---<<BOOT>>---", "The FreeBSD Project."}},
+	{MountRoot, []string{"Trying to mount root from", "Root mount waiting for:", "mountroot: waiting for device", "VFS: Cannot open root device", "Waiting for root device"}},
+	// Only a verbose FreeBSD says that it starts a first process; the process does: rc(8),
+	// a shell, or our agent.
+	{Init, []string{"as init process", "start_init: trying", "init: not found", "Setting hostuuid:", "Setting hostname: ", "Enter full pathname of shell"}},
+	{Agent, []string{"headwatch-agent: first process"}},
 	{Login, []string{"login: "}},
 	{Prompt, []string{"mountroot>"}},
 	{Debugger, []string{"db:0:kdb"}}, // and "db> ", which is too short for the filter
@@ -48,6 +52,7 @@ var phaseTitles = map[Phase]string{
 	Kernel:       "kernel started, no init",
 	MountRoot:    "stopped while mounting root",
 	Init:         "kernel started, agent silent",
+	Agent:        "agent started, and is silent",
 	Login:        "userland is up, agent silent",
 	Prompt:       "stopped at mountroot>",
 	Debugger:     "stopped at db>",
@@ -59,6 +64,28 @@ func (p Phase) Title() string {
 		return t
 	}
 	return "invalid phase"
+}
+
+var phasePlaces = map[Phase]string{
+	NoOutput:     "before any output",
+	Unrecognized: "before the kernel's banner",
+	Firmware:     "in the firmware",
+	Loader:       "in the boot loader",
+	Kernel:       "in the kernel, before init",
+	MountRoot:    "while mounting root",
+	Init:         "in userland, before the agent",
+	Agent:        "in userland, at the agent's start",
+	Login:        "in userland, after its login prompt",
+	Prompt:       "at mountroot>",
+	Debugger:     "at db>",
+}
+
+// Where says in which phase something happened, after a verb.
+func (p Phase) Where() string {
+	if w, ok := phasePlaces[p]; ok {
+		return w
+	}
+	return "in an invalid phase"
 }
 
 // Phases follows a boot through its phases. The zero value is ready. It is not

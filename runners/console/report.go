@@ -170,6 +170,8 @@ func (r *report) between(line string) (ended bool) {
 // stack is what the signature and others see of the frames.
 func (r *report) stack() []runners.Frame {
 	switch {
+	case r.pattern.asked && len(r.frames) > 0 && idle.MatchString(r.frames[0].Func):
+		return nil
 	case len(r.frames) > 0:
 		return r.frames
 	case len(r.above) > 0: // a trap from user mode has nothing below it

@@ -52,7 +52,11 @@ func (r *Runner) coldBoot(ctx context.Context, system string, o Options, to subs
 			timeout = bootTimeoutKVM
 		}
 	}
-	client, took, err := powerOn(ctx, v, timeout, func(ctx context.Context) error { return v.monitor.run(ctx, "cont") })
+	pace := func() float64 { return r.pace(ctx, o) }
+	client, took, err := powerOn(ctx, v, timeout, pace, v.run)
+	if once, reset := errors.AsType[*resetError](err); reset {
+		return nil, r.tryAgain(ctx, o, s, timeout, pace, once)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -71,6 +75,34 @@ func (r *Runner) coldBoot(ctx context.Context, system string, o Options, to subs
 		return nil, err
 	}
 	return m, nil
+}
+
+// tryAgain boots a machine once more that has reset itself while it booted, to tell
+// whether it does so each time. What it says then nobody keeps.
+func (r *Runner) tryAgain(ctx context.Context, o Options, s runners.Spec, timeout time.Duration, pace func() float64, once *resetError) error {
+	o.RAM, o.Overlay = "", "" // its disk is the image's again
+	v, err := startVM(ctx, o, substance{}, s.Dir, console.New(console.Options{}), r.logger)
+	if err != nil {
+		return err
+	}
+	client, _, err := powerOn(ctx, v, timeout, pace, v.run)
+	twice, reset := errors.AsType[*resetError](err)
+	switch {
+	case err == nil:
+		client.Close()
+		v.stop()
+		<-v.done
+		v.unplug()
+		once.boot.Reason += "; another boot came up"
+	case ctx.Err() != nil:
+		return err
+	case reset && twice.phase == once.phase:
+		once.boot.Title = "reset loop " + once.phase.Where()
+		once.boot.Reason += "; another boot did the same"
+	default:
+		once.boot.Reason += "; another boot: " + err.Error()
+	}
+	return once
 }
 
 func newMachine(system string, o Options, v *vm, client *guest.Client) *machine {
@@ -122,9 +154,9 @@ func (r *Runner) options(ctx context.Context, b *runners.Bootable, s runners.Spe
 	return o, ctx.Err()
 }
 
-// powerOn lets the guest run, as run does it, and waits for its agent. When it
-// fails, nothing of v is left.
-func powerOn(ctx context.Context, v *vm, timeout time.Duration, run func(context.Context) error) (*guest.Client, time.Duration, error) {
+// powerOn lets the guest run, as run does it, and waits for its agent; one that boots
+// has a pace. When it fails, nothing of v is left.
+func powerOn(ctx context.Context, v *vm, timeout time.Duration, pace func() float64, run func(context.Context) error) (*guest.Client, time.Duration, error) {
 	handshake, giveUp := context.WithCancel(ctx)
 	defer giveUp()
 	var client *guest.Client
@@ -141,8 +173,14 @@ func powerOn(ctx context.Context, v *vm, timeout time.Duration, run func(context
 	starting, cancel := context.WithTimeoutCause(ctx, startTime, errSlowStart)
 	err := run(starting)
 	cancel()
-	timedOut := err == nil && awaitAgent(ctx, v, answered, start, timeout)
-	took := time.Since(start)
+	why := ""
+	if err == nil {
+		why = awaitAgent(ctx, v, answered, timeout, pace)
+	}
+	took, phase := time.Since(start), v.phases.last()
+	if why != "" && pace != nil {
+		v.investigateBoot(ctx, why)
+	}
 	select {
 	case <-answered:
 		if failure == nil && err == nil {
@@ -171,11 +209,13 @@ func powerOn(ctx context.Context, v *vm, timeout time.Duration, run func(context
 		failure = err // we gave up; what made us?
 	}
 	a := summarize(v, exitOf(v.end, false, v.killed), failure)
-	phase := v.phases.last()
+	if why == "" {
+		phase = v.phases.last() // what was under way has been heard by now
+	}
 	if phase < console.Kernel {
 		a.mute = v.kernel
 	}
-	return nil, 0, a.bootFailure(phase.Title(), took, timedOut)
+	return nil, 0, a.bootFailure(phase, took, why)
 }
 
 // awaitKernel returns when the agent's channel may be used. Firmware takes a second
@@ -190,27 +230,5 @@ func (v *vm) awaitKernel(ctx context.Context) error {
 	case <-ctx.Done():
 		v.control.Close()
 		return context.Cause(ctx)
-	}
-}
-
-// awaitAgent returns when the handshake is over, or v, or ctx; true when timeout
-// passed first. Time for which the host let QEMU starve does not count.
-func awaitAgent(ctx context.Context, v *vm, answered <-chan struct{}, start time.Time, timeout time.Duration) bool {
-	timer := time.NewTimer(timeout)
-	defer timer.Stop()
-	for {
-		select {
-		case <-answered:
-		case <-v.done:
-		case <-ctx.Done():
-		case <-timer.C:
-			ran := time.Since(start)
-			if left := timeout - (ran - v.proc.starved()); left > 0 && ran < maxStarved*timeout {
-				timer.Reset(max(left, 10*time.Millisecond))
-				continue
-			}
-			return true
-		}
-		return false
 	}
 }

@@ -85,11 +85,11 @@ func TestBootOfAGuestThatNeverAnswers(t *testing.T) {
 	requireQEMU(t)
 	t.Parallel()
 	b := runnertest.LinuxGuest(t)
-	b.Cmdline = "runnertest.silent"
+	b.Cmdline = runnertest.Silent
 	s := spec(t)
 	s.BootTimeout = 10 * time.Second // long enough for init to start on a busy host
 	err := mustNotBoot(t, b, s)
-	if err.Title != console.Init.Title() || !strings.HasPrefix(err.Reason, "no answer from the agent within") {
+	if !strings.HasPrefix(err.Title, "hang: "+console.Init.Title()) || !strings.HasPrefix(err.Reason, "no answer from the agent within") {
 		t.Errorf("%v", err)
 	}
 }
@@ -121,7 +121,7 @@ func TestBootOfGarbage(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := spec(t)
-	if err := mustNotBoot(t, b, s); err.Title != console.Loader.Title() || !strings.Contains(err.Reason, b.Kernel) {
+	if err := mustNotBoot(t, b, s); err.Title != "reset loop "+console.Loader.Where() || !strings.Contains(err.Reason, b.Kernel) {
 		t.Errorf("%v\nconsole: %q", err, s.ConsoleLog.Tail(4096))
 	}
 
@@ -206,11 +206,59 @@ func TestQEMUDies(t *testing.T) {
 	if err := syscall.Kill(m.vm.proc.cmd.Process.Pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	err := <-waiting
-	if _, ok := errors.AsType[*runners.InfraError](err); !ok {
-		t.Errorf("%T %v: want the rig's fault", err, err)
-	}
+	rigsFault(t, <-waiting, "run qemu: it died without a word")
 	if exit, err := m.Close(); exit != runners.ExitMonitor || err == nil {
 		t.Errorf("%v, %v", exit, err)
+	}
+}
+
+func rigsFault(t *testing.T, err error, want string) {
+	t.Helper()
+	if _, ok := errors.AsType[*runners.InfraError](err); !ok || !strings.Contains(err.Error(), want) {
+		t.Errorf("%T %v: want the rig's fault, %q", err, err, want)
+	}
+}
+
+// Who stops the CPUs behind our back is not the guest's kernel.
+func TestCPUsAreStopped(t *testing.T) {
+	requireQEMU(t)
+	t.Parallel()
+	m := mustBoot(t, runnertest.LinuxGuest(t), spec(t))
+	waiting := make(chan error)
+	go func() { waiting <- m.Call(t.Context(), runnertest.Wait, nil, nil) }()
+	if err := m.vm.monitor.run(t.Context(), "stop"); err != nil {
+		t.Fatal(err)
+	}
+	rigsFault(t, <-waiting, "it stopped the guest by itself (internal or I/O error)")
+}
+
+// A QEMU that is held up says nothing about its guest.
+func TestQEMUIsHeldUp(t *testing.T) {
+	requireQEMU(t)
+	t.Parallel()
+	r := New(Config{})
+	r.silence = 4 * time.Second
+	m, err := r.Boot(t.Context(), runnertest.LinuxGuest(t), spec(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if err := syscall.Kill(m.(*machine).vm.proc.cmd.Process.Pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	rigsFault(t, m.Call(t.Context(), runnertest.Wait, nil, nil), "it answers neither for its guest nor for itself")
+	if crashes := m.Crashes(); len(crashes) > 0 {
+		t.Errorf("the kernel is accused: %v", crashes)
+	}
+}
+
+// A reset without a word is the kernel's.
+func TestResetUnderACall(t *testing.T) {
+	requireQEMU(t)
+	t.Parallel()
+	m := mustBoot(t, runnertest.LinuxGuest(t), spec(t))
+	err := m.Call(t.Context(), "test/reset", nil, nil)
+	if words := runnertest.Refused(err); !strings.Contains(words, "guest ended by itself (guest-reset), and the console says nothing of it") {
+		t.Errorf("%v", err)
 	}
 }

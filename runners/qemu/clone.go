@@ -77,7 +77,7 @@ func (t *template) awaken(ctx context.Context, f *frozen, dir string, log runner
 	if started != nil {
 		started(v)
 	}
-	client, _, err := powerOn(ctx, v, cloneTime, func(ctx context.Context) error { return v.monitor.loadState(ctx, v.state) })
+	client, _, err := powerOn(ctx, v, cloneTime, nil, func(ctx context.Context) error { return v.monitor.loadState(ctx, v.state) })
 	if err != nil {
 		return nil, cloneFault(err)
 	}

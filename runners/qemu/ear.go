@@ -24,12 +24,15 @@ type ear struct {
 	// block.
 	flood func(bytes int64, took time.Duration)
 
-	mu    sync.Mutex // held from reading bytes until to has them
-	buf   []byte
-	flow  flow
-	wait  time.Duration // until the guest may go on
-	heard int64         // bytes
-	began time.Time     // when the first one was
+	mu     sync.Mutex // held from reading bytes until to has them
+	buf    []byte
+	flow   flow
+	wait   time.Duration // until the guest may go on
+	holds  int           // who wants nothing to be read
+	resume chan struct{} // closed when nobody does any more; nil: nobody does
+	last   bool          // QEMU ends: nobody can hold it any more
+	heard  int64         // bytes
+	began  time.Time     // when the first one was
 }
 
 func newEar(conn net.Conn, to io.Writer, limit flow, flood func(int64, time.Duration)) (*ear, error) {
@@ -44,6 +47,7 @@ func newEar(conn net.Conn, to io.Writer, limit flow, flood func(int64, time.Dura
 func (e *ear) listen() {
 	e.conn.Read(func(fd uintptr) bool { // it fails when it is closed: that is an end too
 		for {
+			e.held()
 			n, err := e.take(fd)
 			switch {
 			case n > 0:
@@ -60,6 +64,9 @@ func (e *ear) listen() {
 
 // catchUp takes what the console has said by now.
 func (e *ear) catchUp() {
+	if e.isHeld() {
+		return // who holds it knows what is missing
+	}
 	e.conn.Control(func(fd uintptr) { // it fails when all was heard and the connection closed
 		for taken := 0; taken < maxCatchUp; {
 			n, err := e.take(fd)
@@ -104,4 +111,55 @@ func (e *ear) pause() {
 	if wait > 0 {
 		time.Sleep(min(wait, maxPause))
 	}
+}
+
+// hold has nothing read until release is called.
+func (e *ear) hold() (release func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.last {
+		return func() {}
+	}
+	if e.holds++; e.resume == nil {
+		e.resume = make(chan struct{})
+	}
+	return sync.OnceFunc(func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if e.holds--; e.holds == 0 {
+			e.letGo()
+		}
+	})
+}
+
+// letGo wakes who waits in held. The caller has the lock.
+func (e *ear) letGo() {
+	if e.resume != nil {
+		close(e.resume)
+		e.resume = nil
+	}
+}
+
+// held waits while something holds the ear.
+func (e *ear) held() {
+	e.mu.Lock()
+	resume := e.resume
+	e.mu.Unlock()
+	if resume != nil {
+		<-resume
+	}
+}
+
+func (e *ear) isHeld() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.resume != nil
+}
+
+// free ends all holds for good.
+func (e *ear) free() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.last = true
+	e.letGo()
 }

@@ -31,15 +31,19 @@ type chassis struct {
 	ahead bool
 }
 
-func (c chassis) args() []string {
-	accel := c.accel
-	var clock []string
+// engine is who runs the instructions, and with which clock, as arguments.
+func (c chassis) engine() (accel string, clock []string) {
 	switch {
-	case accel == "tcg" && c.ahead: // one thread, so that instructions can be counted
-		accel, clock = "tcg,thread=single", []string{"-icount", "shift=3,sleep=off", "-rtc", "clock=vm"}
-	case accel == "tcg":
-		accel = "tcg,thread=multi"
+	case c.accel == "tcg" && c.ahead: // one thread, so that instructions can be counted
+		return "tcg,thread=single", []string{"-icount", "shift=3,sleep=off", "-rtc", "clock=vm"}
+	case c.accel == "tcg":
+		return "tcg,thread=multi", nil
 	}
+	return c.accel, nil
+}
+
+func (c chassis) args() []string {
+	accel, clock := c.engine()
 	board := "q35,vmport=off,dump-guest-core=off"
 	if c.bare {
 		board += ",i8042=off,sata=off"

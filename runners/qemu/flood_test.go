@@ -58,7 +58,7 @@ func TestConsoleFlood(t *testing.T) {
 
 // A guest is held up while its console is not read.
 func TestEarPauses(t *testing.T) {
-	ours, theirs, err := socketPair()
+	ours, theirs, err := connected()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ type discard struct{}
 
 func (discard) Write(b []byte) (int, error) { return len(b), nil }
 
-func socketPair() (a, b net.Conn, err error) {
+func connected() (a, b net.Conn, err error) {
 	var h handover
 	defer h.close()
 	a, n, err := h.pair("test")

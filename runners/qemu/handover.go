@@ -24,6 +24,7 @@ type handover struct {
 // descriptors are where QEMU finds what was handed over; zero: by name.
 type descriptors struct {
 	monitor, console, control int
+	lines                     []int // by line
 	disks                     []int
 	overlay                   []int       // one for each way in which it is opened
 	ends                      []nics.Ends // by NIC
@@ -37,11 +38,10 @@ func (h *handover) add(f *os.File) int {
 
 // pair makes a connection and hands one end over.
 func (h *handover) pair(name string) (net.Conn, int, error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	ours, theirs, err := socketPair(name)
 	if err != nil {
-		return nil, 0, fmt.Errorf("socket pair for the %s: %w", name, err)
+		return nil, 0, err
 	}
-	ours, theirs := os.NewFile(uintptr(fds[0]), name), os.NewFile(uintptr(fds[1]), name)
 	defer ours.Close() // the connection has a copy
 	n := h.add(theirs)
 	conn, err := net.FileConn(ours)
@@ -49,6 +49,15 @@ func (h *handover) pair(name string) (net.Conn, int, error) {
 		return nil, 0, fmt.Errorf("%s: %w", name, err)
 	}
 	return conn, n, nil
+}
+
+// socketPair makes a connection as two files.
+func socketPair(name string) (ours, theirs *os.File, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("socket pair for the %s: %w", name, err)
+	}
+	return os.NewFile(uintptr(fds[0]), name), os.NewFile(uintptr(fds[1]), name), nil
 }
 
 // images opens the kernel, the initial RAM file system and the disks for QEMU as

@@ -45,12 +45,22 @@ func TestHang(t *testing.T) {
 
 func TestWhereabouts(t *testing.T) {
 	const text = "\r\nCPU#0\r\nRAX=0000000000000000 RBX=ffffffff82a1a940\r\nRIP=ffffffff81c0dd4e RFL=00000246 [---Z-P-] CPL=0 II=0 A20=1 SMM=0 HLT=1\r\n" +
-		"\r\nCPU#1\r\nRIP=ffffffff8112f3a0 RFL=00000046 [---Z-P-] CPL=0 II=0 A20=1 SMM=0 HLT=0\r\n"
-	const want = "cpu0 at 0xffffffff81c0dd4e, halted; cpu1 at 0xffffffff8112f3a0 with interrupts off"
-	if got := whereabouts(text); got != want {
+		"\r\nCPU#1\r\nRIP=ffffffff8112f3a0 RFL=00000046 [---Z-P-] CPL=0 II=0 A20=1 SMM=0 HLT=0\r\n" +
+		"\r\nCPU#2\r\nRIP=0000000000401000 RFL=00000202 [-------] CPL=3 II=0 A20=1 SMM=0 HLT=0\r\n"
+	const want = "cpu0 at 0xffffffff81c0dd4e, halted; cpu1 at 0xffffffff8112f3a0 with interrupts off; cpu2 at 0x0000000000401000 in user mode"
+	if got := strings.Join(whereabouts(text), "; "); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	if got := whereabouts("no"); !strings.Contains(got, "names no CPU") {
+	if got := whereabouts("no"); got != nil {
 		t.Errorf("%q", got)
+	}
+}
+
+func TestMostly(t *testing.T) {
+	if got := mostly(map[string]int{"cpu0 at 0x2": 1, "cpu0 at 0x1": 3, "cpu0 at 0x3": 1}); got != "cpu0 at 0x1 (3 of 5)" {
+		t.Error(got)
+	}
+	if got := mostly(map[string]int{"cpu0 at 0x2": 2, "cpu0 at 0x1": 2}); got != "cpu0 at 0x1 (2 of 4)" {
+		t.Error(got)
 	}
 }

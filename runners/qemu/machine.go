@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -247,7 +248,13 @@ func (m *machine) hangs(quiet time.Duration) {
 		}
 		cancel()
 	}()
-	m.vm.investigate(asking, "no heartbeat; the agent has been silent for "+quiet.Round(time.Second).String())
+	if err := m.vm.monitor.alive(asking); err != nil {
+		m.lose(&runners.InfraError{Op: "run qemu", Err: fmt.Errorf("it answers neither for its guest nor for itself: %w", err)})
+		m.vm.stop()
+		<-m.vm.done
+		return
+	}
+	m.vm.investigate(asking, "no heartbeat; the agent has been silent for "+quiet.Round(time.Second).String(), byInterrupt)
 	title := "no heartbeat"
 	for _, c := range m.vm.log.Crashes() {
 		if c.Kind == runners.KindHang && c.Fatal {
@@ -277,6 +284,7 @@ func summarize(v *vm, exit runners.Exit, stream error) aftermath {
 	a := aftermath{exit: exit, end: v.end, stream: stream, complaint: v.complaint(), over: v.over}
 	kernels, hosts := v.crashes()
 	a.panic, a.stall = firstFatal(kernels), firstFatal(hosts)
+	a.hung = strings.HasPrefix(a.panic, console.HangTitle)
 	said := v.log.Tail(lastWords)
 	if a.agent = console.AgentDeath(said); a.agent == "" && a.panic == "" {
 		a.agent = console.AgentEnd(said)

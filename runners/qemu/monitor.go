@@ -25,6 +25,7 @@ type monitor struct {
 
 	freezing atomic.Bool   // STOP is asked for
 	paused   chan struct{} // holds one for a STOP that was
+	deleted  chan string   // holds the last devices that went, by their ids
 	moved    chan struct{} // closed with the first event that says how a migration ended
 	whither  string        // its status; set before moved is closed
 	moveOnce sync.Once
@@ -43,7 +44,8 @@ func dialMonitor(path string) (*monitor, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &monitor{qmp: q, ended: make(chan struct{}), moved: make(chan struct{}), paused: make(chan struct{}, 1)}, nil
+	return &monitor{qmp: q, ended: make(chan struct{}), moved: make(chan struct{}), paused: make(chan struct{}, 1),
+		deleted: make(chan string, 8)}, nil
 }
 
 // greet returns when the greeting came or QEMU is gone: the caller ends QEMU to
@@ -75,6 +77,13 @@ func (m *monitor) see(e qmp.Event) {
 			}
 			return
 		}
+	case "DEVICE_DELETED":
+		id, _ := e.Data["device"].(string)
+		select {
+		case m.deleted <- id:
+		default: // nobody waits for so many
+		}
+		return
 	case "MIGRATION":
 		m.migrated(e)
 		return
@@ -100,9 +109,35 @@ func (m *monitor) migrated(e qmp.Event) {
 	})
 }
 
+// awaitDeleted waits until QEMU has let go of a device: the guest may have to, too.
+func (m *monitor) awaitDeleted(ctx context.Context, id string) error {
+	for {
+		select {
+		case gone := <-m.deleted:
+			if gone == id {
+				return nil
+			}
+		case <-m.ended:
+			return fmt.Errorf("monitor: device %s is still there: the guest has ended", id)
+		case <-ctx.Done():
+			return fmt.Errorf("monitor: device %s is still there: %w", id, context.Cause(ctx))
+		}
+	}
+}
+
 // run executes a command without arguments and without an answer that matters.
 func (m *monitor) run(ctx context.Context, command string) error {
 	return m.do(ctx, command, nil, nil)
+}
+
+// aliveTime is how long a QEMU that works may take for an answer, on a busy host.
+const aliveTime = 10 * time.Second
+
+// alive says why QEMU itself does not answer.
+func (m *monitor) alive(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, aliveTime)
+	defer cancel()
+	return m.run(ctx, "query-status")
 }
 
 // do executes a command without an answer that matters, and hands over a file with

@@ -27,7 +27,8 @@ type Options struct {
 	Starts   int
 	Firmware Firmware
 	NICs     []runners.NIC
-	Serial   bool // the agent is on the second UART, not on a virtio-serial port
+	Lines    []string // serial lines besides the console: "uart", "virtio"
+	Serial   bool     // the agent is on the second UART, not on a virtio-serial port
 	// Person renders the machine for somebody at a terminal: console and monitor on
 	// standard input and output, nobody on the agent's channel.
 	Person bool
@@ -106,6 +107,14 @@ func (o Options) features() []feature {
 	} else {
 		fs = append(fs, agentPort{controlID})
 	}
+	for i, name := range o.Lines {
+		fs = append(fs, o.line(i))
+		if name == "uart" {
+			fs = append(fs, uart{lineID(name)})
+		} else {
+			fs = append(fs, linePort{name})
+		}
+	}
 	fs = append(fs, entropy{})
 	if !o.Clone { // its memory has the kernel, and QEMU would read 30 MB for nothing
 		fs = append(fs, directBoot{o.Kernel, o.Initrd, o.Append})
@@ -121,6 +130,18 @@ func (o Options) features() []feature {
 		fs = append(fs, board{o.Commit})
 	}
 	return fs
+}
+
+// line is the character device of the i-th line: nobody is at a person's.
+func (o Options) line(i int) feature {
+	if o.Person {
+		return nowhere{lineID(o.Lines[i])}
+	}
+	s := socket{id: lineID(o.Lines[i])}
+	if i < len(o.handed.lines) {
+		s.fd = o.handed.lines[i]
+	}
+	return s
 }
 
 func (o Options) nic(i int) nic {
@@ -175,6 +196,9 @@ func optionsFor(b runners.Bootable, s runners.Spec) (Options, error) {
 	case s.Clock == "virtual" && s.SMP != 1:
 		return Options{}, fmt.Errorf("clock virtual with %d virtual CPUs: want 1: a CPU that waits for another one does not idle", s.SMP)
 	}
+	if err := checkLines(s.Lines, s.Control == "serial"); err != nil {
+		return Options{}, err
+	}
 	for i, n := range s.NICs {
 		if err := (nic{index: i, spec: n}).check(); err != nil {
 			return Options{}, err
@@ -182,7 +206,7 @@ func optionsFor(b runners.Bootable, s runners.Spec) (Options, error) {
 	}
 	o := Options{
 		SMP: s.SMP, Memory: s.Memory, Kernel: b.Kernel, Initrd: b.Initrd,
-		NICs: s.NICs, Serial: s.Control == "serial", Virtual: s.Clock == "virtual", Commit: s.Commit, Extra: s.ExtraArgs,
+		NICs: s.NICs, Lines: s.Lines, Serial: s.Control == "serial", Virtual: s.Clock == "virtual", Commit: s.Commit, Extra: s.ExtraArgs,
 	}
 	for _, path := range []string{b.Disk, b.Meta, b.Starter} {
 		if path != "" {

@@ -40,6 +40,8 @@ func TestCmdline(t *testing.T) {
 			NICs:   []runners.NIC{{Model: "virtio-net", Link: "user"}, {Model: "e1000e", Link: "user", MAC: "52:54:00:00:00:01"}},
 			Commit: "0123456789abcdef0123456789abcdef01234567",
 		}},
+		"linux_lines":   {b: linux, s: runners.Spec{SMP: 2, Memory: 256, Lines: []string{"uart", "virtio"}}, accel: "tcg"},
+		"lines_person":  {b: linux, s: runners.Spec{SMP: 2, Memory: 256, Lines: []string{"uart", "virtio"}}, accel: "tcg", person: true},
 		"freebsd":       {b: freebsd, s: runners.Spec{SMP: 1, Memory: 512}, accel: "tcg"},
 		"freebsd_flash": {b: freebsd, s: runners.Spec{SMP: 1, Memory: 512}, accel: "tcg", flash: true},
 		"linux_disk":    {b: linuxDisk, s: runners.Spec{SMP: 1, Memory: 512}, accel: "tcg"},

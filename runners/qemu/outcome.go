@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/headwatch/headwatch/runners"
+	"github.com/headwatch/headwatch/runners/console"
 )
 
 // exitOf decides how a machine ended. QEMU's exit code is no evidence: it is 0
@@ -30,6 +31,29 @@ func (e ending) String() string {
 	return "guest ended by itself (" + e.reason + ")"
 }
 
+// reset says that the guest wanted to begin again.
+func (e ending) reset() bool { return e.event == "SHUTDOWN" && e.guest && e.reason == "guest-reset" }
+
+// title is what a boot is called that ended so in a phase.
+func (e ending) title(p console.Phase) string {
+	switch {
+	case e.reset():
+		return "reset " + p.Where()
+	case e.event == "SHUTDOWN" && e.guest:
+		return "power-off " + p.Where()
+	}
+	return p.Title()
+}
+
+// resetError is a boot that ended in a reset of which the console says nothing.
+type resetError struct {
+	boot  *runners.BootError
+	phase console.Phase
+}
+
+func (e *resetError) Error() string { return e.boot.Error() }
+func (e *resetError) Unwrap() error { return e.boot }
+
 // refusal is a finding about the kernel that a machine, not an operation, made.
 type refusal struct{ reason string }
 
@@ -41,6 +65,7 @@ type aftermath struct {
 	exit      runners.Exit
 	end       ending
 	panic     string // title of the first fatal crash on the console
+	hung      bool   // that crash is what the rig found when it asked a guest that hangs
 	stall     string // title of the first fatal report of a stall that the host made
 	mute      string // path of a kernel that never said a word; empty: it did, or is on a disk
 	over      error  // why the rig ended it of itself; nil: it did not
@@ -101,14 +126,14 @@ func (a aftermath) monitorError() error {
 	return errors.New("it died without a word")
 }
 
-// bootFailure is the error of a boot that did not reach the agent. phase is the
-// title of the last phase reached, waited how long the guest ran, timedOut
-// whether that was too long.
-func (a aftermath) bootFailure(phase string, waited time.Duration, timedOut bool) error {
+// bootFailure is the error of a boot that did not reach the agent. phase is the last
+// one that was reached, waited how long the guest ran, why what it was given up for;
+// empty: it was not.
+func (a aftermath) bootFailure(phase console.Phase, waited time.Duration, why string) error {
 	secs := waited.Round(100 * time.Millisecond)
 	title := a.panic
 	if title == "" {
-		title = phase
+		title = a.end.title(phase)
 	}
 	flood, kernels := errors.AsType[*consoleFlood](a.over)
 	switch {
@@ -120,10 +145,14 @@ func (a aftermath) bootFailure(phase string, waited time.Duration, timedOut bool
 		return &runners.InfraError{Op: "boot", Err: fmt.Errorf("agent died: %s", a.agent), Hint: "the console has its trace"}
 	case a.panic == "" && a.stall != "":
 		return a.starvation()
+	case why != "": // before what it did when it was asked
+		return &runners.BootError{Title: title, Reason: fmt.Sprintf("%s, %v after power-on%s", why, secs, a.silence()), Panicked: a.panic != "" && !a.hung}
 	case a.exit == runners.ExitGuest:
-		return &runners.BootError{Title: title, Reason: fmt.Sprintf("%s %v after power-on, before the agent answered%s", a.end, secs, a.silence()), Panicked: true}
-	case timedOut:
-		return &runners.BootError{Title: title, Reason: fmt.Sprintf("no answer from the agent within %v%s", secs, a.silence()), Panicked: a.panic != ""}
+		boot := &runners.BootError{Title: title, Reason: fmt.Sprintf("%s %v after power-on, before the agent answered%s", a.end, secs, a.silence()), Panicked: true}
+		if a.panic == "" && a.end.reset() {
+			return &resetError{boot, phase}
+		}
+		return boot
 	case a.exit == runners.ExitMonitor:
 		return &runners.InfraError{Op: "run qemu", Err: a.monitorError()}
 	case a.stream != nil:

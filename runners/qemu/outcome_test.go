@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/headwatch/headwatch/runners"
+	"github.com/headwatch/headwatch/runners/console"
 )
 
 func TestExitOf(t *testing.T) {
@@ -72,22 +73,22 @@ func TestLoss(t *testing.T) {
 func TestBootFailure(t *testing.T) {
 	reset := ending{"SHUTDOWN", "guest-reset", true}
 	for _, c := range []struct {
-		a        aftermath
-		timedOut bool
-		want     string // of a BootError; else of the rig's
-		kernel   bool
+		a      aftermath
+		why    string
+		want   string // of a BootError; else of the rig's
+		kernel bool
 	}{
-		{aftermath{exit: runners.ExitGuest, end: reset, panic: "panic: page fault"}, false, "panic: page fault: guest ended by itself (guest-reset) 2.5s after power-on, before the agent answered", true},
-		{aftermath{exit: runners.ExitGuest, end: reset}, false, "the phase: guest ended", true},
-		{aftermath{exit: runners.ExitKilled}, true, "the phase: no answer from the agent within 2.5s", true},
-		{aftermath{exit: runners.ExitMonitor, complaint: "boom"}, false, "run qemu: boom", false},
-		{aftermath{exit: runners.ExitKilled, stream: errors.New("protocol 7")}, false, "boot: protocol 7", false},
-		{aftermath{exit: runners.ExitGuest, end: reset, agent: "panic: nil"}, false, "agent died: panic: nil", false},
-		{aftermath{exit: runners.ExitKilled, over: &consoleFlood{1e9, time.Second}}, false, "console flood: console flood: 1000000000 bytes within 1s; ended 2.5s after power-on", true},
-		{aftermath{exit: runners.ExitKilled, over: &runners.InfraError{Op: "run qemu", Err: errors.New("wire")}}, false, "run qemu: wire", false},
-		{aftermath{exit: runners.ExitGuest, end: reset, stall: "soft lockup"}, false, "run qemu: the host gave it too little CPU", false},
+		{aftermath{exit: runners.ExitGuest, end: reset, panic: "panic: page fault"}, "", "panic: page fault: guest ended by itself (guest-reset) 2.5s after power-on, before the agent answered", true},
+		{aftermath{exit: runners.ExitGuest, end: reset}, "", "reset in the boot loader: guest ended by itself", true},
+		{aftermath{exit: runners.ExitKilled}, "nothing new for 60s", "stopped in the boot loader: nothing new for 60s, 2.5s after power-on", true},
+		{aftermath{exit: runners.ExitMonitor, complaint: "boom"}, "", "run qemu: boom", false},
+		{aftermath{exit: runners.ExitKilled, stream: errors.New("protocol 7")}, "", "boot: protocol 7", false},
+		{aftermath{exit: runners.ExitGuest, end: reset, agent: "panic: nil"}, "", "agent died: panic: nil", false},
+		{aftermath{exit: runners.ExitKilled, over: &consoleFlood{1e9, time.Second}}, "", "console flood: console flood: 1000000000 bytes within 1s; ended 2.5s after power-on", true},
+		{aftermath{exit: runners.ExitKilled, over: &runners.InfraError{Op: "run qemu", Err: errors.New("wire")}}, "", "run qemu: wire", false},
+		{aftermath{exit: runners.ExitGuest, end: reset, stall: "soft lockup"}, "", "run qemu: the host gave it too little CPU", false},
 	} {
-		err := c.a.bootFailure("the phase", 2500*time.Millisecond, c.timedOut)
+		err := c.a.bootFailure(console.Loader, 2500*time.Millisecond, c.why)
 		_, kernel := errors.AsType[*runners.BootError](err)
 		if !strings.Contains(err.Error(), c.want) || kernel != c.kernel {
 			t.Errorf("%+v: %T %v", c.a, err, err)

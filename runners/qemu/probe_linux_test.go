@@ -1,6 +1,7 @@
 package qemu
 
 import (
+	"context"
 	"testing"
 	"time"
 )
@@ -28,7 +29,35 @@ func TestProbeFirmwareEnds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := runProbe(t.Context(), binary, "tcg"); err != nil {
+	if _, err := runProbe(t.Context(), binary, "tcg", probeLoops); err != nil {
 		t.Error(err)
+	}
+}
+
+// The pace of each kind of guest is measured once, for the clock that counts instructions
+// by itself.
+func TestPace(t *testing.T) {
+	requireQEMU(t)
+	r := New(Config{})
+	for _, virtual := range []bool{false, true} {
+		o := Options{Accel: "tcg", Virtual: virtual}
+		p := r.pace(t.Context(), o)
+		if p < slowestIO || p > worstPace {
+			t.Errorf("virtual %v: %v", virtual, p)
+		}
+		t.Logf("virtual %v: %.2f", virtual, p)
+		began := time.Now()
+		if again := r.pace(t.Context(), o); again != p || time.Since(began) > 50*time.Millisecond {
+			t.Errorf("virtual %v: %v again, after %v", virtual, again, time.Since(began))
+		}
+	}
+	if len(r.paces) != 2 {
+		t.Errorf("%v", r.paces)
+	}
+	stopped, cancel := context.WithCancel(t.Context())
+	cancel()
+	r = New(Config{})
+	if r.pace(stopped, Options{Accel: "tcg"}); len(r.paces) != 0 {
+		t.Errorf("what was not measured is kept: %v", r.paces)
 	}
 }

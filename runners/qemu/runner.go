@@ -49,6 +49,7 @@ type Runner struct {
 	probing sync.Mutex // held while probing
 	accel   string     // what the probe found; empty: not probed yet
 	detail  string
+	paces   map[string]float64 // of each accelerator; see pace
 
 	fencing sync.Once
 	fenced  fence // see fence

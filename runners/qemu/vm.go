@@ -44,6 +44,7 @@ type vm struct {
 	state    int // QEMU's descriptor of the state that a clone takes
 	console  net.Conn
 	ear      *ear
+	lines    []*line        // the console first
 	reading  sync.WaitGroup // until the console has said its last
 	stopOnce sync.Once
 	stopped  chan struct{}
@@ -104,7 +105,12 @@ func (v *vm) start(ctx context.Context, o Options, from substance, said io.Write
 	if err := v.links.open(ctx, &o, &v.handed, user); err != nil {
 		return &runners.InfraError{Op: "attach the machine", Err: err}
 	}
-	if v.ear, err = newEar(v.console, said, o.flow, v.floods); err != nil {
+	console := &line{name: consoleID, conn: v.console}
+	if v.ear, err = newEar(v.console, io.MultiWriter(said, &console.tape), o.flow, v.floods); err != nil {
+		return &runners.InfraError{Op: "connect to qemu", Err: err}
+	}
+	console.ear, v.lines = v.ear, []*line{console}
+	if err = v.openLines(&o); err != nil {
 		return &runners.InfraError{Op: "connect to qemu", Err: err}
 	}
 	if v.proc, err = startProcess(o.Cmdline(), user.credential(o.Accel), o.fence, o.limits(v.handed.largest()), v.handed.files...); err != nil {
@@ -256,6 +262,9 @@ func (v *vm) unplug() {
 	}
 }
 
+// run lets the guest run from power-on.
+func (v *vm) run(ctx context.Context) error { return v.monitor.run(ctx, "cont") }
+
 // discard ends and closes whatever there is, but for the agent's connection and
 // the wires.
 func (v *vm) discard() {
@@ -264,6 +273,9 @@ func (v *vm) discard() {
 	}
 	if v.monitor != nil {
 		v.monitor.close()
+	}
+	for _, l := range v.lines {
+		l.free()
 	}
 	v.reading.Wait()
 	if v.console != nil {
@@ -278,7 +290,8 @@ type phaseLog struct {
 	kernel chan struct{} // closed when the kernel speaks
 	mu     sync.Mutex
 	phases console.Phases
-	spoke  bool // kernel is closed
+	news   *console.News // of a boot; nil: it is over, or there is none
+	spoke  bool          // kernel is closed
 }
 
 func newPhaseLog() *phaseLog { return &phaseLog{kernel: make(chan struct{})} }
@@ -287,6 +300,9 @@ func (p *phaseLog) Write(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n, err := p.phases.Write(b)
+	if p.news != nil {
+		p.news.Write(b)
+	}
 	if !p.spoke && p.phases.Last() >= console.Kernel {
 		p.spoke = true
 		close(p.kernel)
@@ -298,4 +314,24 @@ func (p *phaseLog) last() console.Phase {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.phases.Last()
+}
+
+// follow counts what is new from here on; nothing is counted twice.
+func (p *phaseLog) follow(boots bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.news = nil
+	if boots {
+		p.news = console.NewNews()
+	}
+}
+
+// progress is the last phase, and how much that was new was said while it was followed.
+func (p *phaseLog) progress() (console.Phase, int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.news == nil {
+		return p.phases.Last(), 0
+	}
+	return p.phases.Last(), p.news.Count()
 }

@@ -42,6 +42,13 @@ const (
 	atBoot      = "warned_at_boot"
 )
 
+// More arguments of that kind: its first process never says a word to the host, or has
+// the kernel reset the machine at once.
+const (
+	Silent = "runnertest.silent"
+	Resets = "runnertest.resets"
+)
+
 // NewRunner makes a runner with an image that offers the suite's operations and
 // a spec with a folder and a console of its own.
 type NewRunner func(t *testing.T) (runners.Runner, runners.Bootable, runners.Spec)

@@ -41,9 +41,15 @@ func Annotate(c runners.Crash, t *Table) runners.Crash {
 func Symbolize(c runners.Crash, t *Table) (runners.Crash, []Frame) {
 	var out strings.Builder
 	var places []met
+	seen := newSamples(t)
 	counter, below, looked := "", false, 0
 	for line := range strings.Lines(c.Text) {
 		text := strings.TrimRight(line, "\n")
+		if sampled.MatchString(text) && looked < maxAnnotated {
+			looked++
+			out.WriteString(seen.line(text) + line[len(text):])
+			continue
+		}
 		m := placed.FindStringSubmatch(text)
 		if m == nil || looked == maxAnnotated {
 			below = interrupted.MatchString(text)
@@ -70,6 +76,9 @@ func Symbolize(c runners.Crash, t *Table) (runners.Crash, []Frame) {
 	}
 	c.Text = out.String()
 	stack := backtrace(c.Frames, places)
+	if len(stack) == 0 {
+		stack = seen.stack()
+	}
 	if c.Where == "" && len(stack) > 0 && stack[0].File != "" {
 		c.Where = place(stack[0])
 	}

@@ -69,6 +69,9 @@ type Plan struct {
 	// Tries is how often the case is done at most, on the same bed, while what went wrong
 	// may be a moment's of the host: a kernel does it each time. 0: once.
 	Tries int
+	// Rounds is how often Run and Look are done on one bed, each time with tries of its
+	// own: a long case is not done again as a whole for one bad moment. 0: once.
+	Rounds int
 	// Run makes the traffic. It has ended when the last byte has.
 	Run func(ctx context.Context, b *Bed) error
 	// Look judges the evidence of what Run did, once the bed has found nothing wrong with
@@ -100,6 +103,7 @@ type Bed struct {
 	port  uint16
 	conns []*Conn // of all tries
 	first int     // of conns in this one
+	round int     // of the plan's rounds, from 0
 }
 
 // Guest is who the guest is on this cable.
@@ -114,6 +118,9 @@ func (b *Bed) Conns() []*Conn {
 	defer b.mu.Unlock()
 	return b.conns[b.first:]
 }
+
+// Round is which of the plan's rounds this is, from 0.
+func (b *Bed) Round() int { return b.round }
 
 // Streams is how many connections were opened before this try: what rules have to add
 // to their numbers of streams.

@@ -77,8 +77,13 @@ func (b *Bed) Dial(ctx context.Context, role Role, options map[string]string) (*
 
 // DialScript opens a connection between the guest and the bed's script.
 func (b *Bed) DialScript(ctx context.Context, role Role, o peer.ConnOptions, options map[string]string) (*Conn, error) {
+	return b.DialScriptAt(ctx, role, b.nextPort(), o, options)
+}
+
+// DialScriptAt is DialScript with a port of the script's that nextPort gave: what rules
+// know a connection by that is opened beside others.
+func (b *Bed) DialScriptAt(ctx context.Context, role Role, port uint16, o peer.ConnOptions, options map[string]string) (*Conn, error) {
 	c := b.newConn(role)
-	port := b.nextPort()
 	if role == Passive {
 		return c, b.accept(ctx, c, options, func(ctx context.Context, to netip.AddrPort) (err error) {
 			if c.Script, err = b.Script.Dial(ctx, port, to, o); err != nil {

@@ -46,7 +46,7 @@ func dropOne(name string, sack bool) row {
 		plan: func(_ Family, t *suites.T) Plan {
 			d := dropping{losses: losses(t.Rand.IntN), sack: sack}
 			p := Plan{Script: &peer.ScriptOptions{}, Tries: 3, Run: d.run, Look: d.look,
-				Settings: map[string][]Setting{"linux": {{Name: "net.ipv4.tcp_recovery", Value: "0", Why: "RACK needs one duplicate and a quarter of the round-trip time, not three"}}},
+				Settings: withoutRACK,
 				// Behind a lost first segment limited transmit and recovery may go beyond it
 				// before anything is acknowledged (RFC 3042, RFC 6675).
 				Expect: func(x *judge.Expect) { x.Off = append(x.Off, judge.InitialWindow) }}
@@ -57,6 +57,9 @@ func dropOne(name string, sack bool) row {
 		},
 	}
 }
+
+// withoutRACK has a kernel tell losses by duplicates alone.
+var withoutRACK = map[string][]Setting{"linux": {{Name: "net.ipv4.tcp_recovery", Value: "0", Why: "RACK needs one duplicate and a quarter of the round-trip time, not three"}}}
 
 // dropping is what an execution of R01 loses.
 type dropping struct {

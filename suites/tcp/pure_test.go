@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/bits"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -276,5 +277,44 @@ func TestPinnedSettingsHaveReasons(t *testing.T) {
 		if len(names) == 0 {
 			t.Errorf("%s has none", os)
 		}
+	}
+}
+
+func TestDrawMask(t *testing.T) {
+	draw := rand.New(rand.NewPCG(1, 2))
+	seen := map[int]int{}
+	for range 10_000 {
+		m := drawMask(draw.IntN)
+		holes := 0
+		for i := range 64 {
+			if m>>i&1 != 0 && (i == 0 || m>>(i-1)&1 == 0) {
+				holes++
+			}
+		}
+		if m == 0 || m>>maskSegments != 0 || holes > maskHoles || bits.OnesCount64(m) > maskHoles*maskLength {
+			t.Fatalf("mask %06x with %d holes", m, holes)
+		}
+		seen[holes]++
+	}
+	for n := 1; n <= maskHoles; n++ {
+		if seen[n] == 0 {
+			t.Errorf("no mask of %d holes", n)
+		}
+	}
+}
+
+func TestGapAfter(t *testing.T) {
+	ms := time.Millisecond
+	s := &judge.Stream{Sent: []judge.Sent{
+		{At: 10 * ms, Start: 1, End: 2}, {At: 15 * ms, Start: 2, End: 2}, {At: 210 * ms, Start: 1, End: 2, Again: 1, Reason: judge.RTO},
+		{At: 620 * ms, Start: 1, End: 2, Again: 1, Reason: judge.RTO},
+	}}
+	for i, want := range []time.Duration{200 * ms, 410 * ms, 0} {
+		if got := gapAfter(s, i); got != want {
+			t.Errorf("gap %d: %v, want %v", i, got, want)
+		}
+	}
+	if got := resends(s); !strings.HasPrefix(got, "1–2 at 0.210 s (RTO), ") || lostBytes(s) != 0 || resentBytes(s) != 2 {
+		t.Errorf("%s; %d lost, %d sent again", got, lostBytes(s), resentBytes(s))
 	}
 }

@@ -167,7 +167,9 @@ type Machine struct {
 	Accel   string `json:"accel"`           // as asked for: auto, kvm or tcg
 	Control string `json:"control"`         // the agent's channel: virtio or serial
 	Clock   string `json:"clock,omitempty"` // empty: the host's; virtual: runs ahead while the guest idles
-	NICs    []NIC  `json:"nics"`
+	// Lines are serial lines besides the console.
+	Lines []string `json:"lines,omitempty"`
+	NICs  []NIC    `json:"nics"`
 }
 
 // NIC is how a machine is attached.

@@ -5,9 +5,9 @@ import "path/filepath"
 // ccachePlaces are where Debian and FreeBSD's ports put ccache(1).
 var ccachePlaces = []string{"/usr/bin/ccache", "/usr/local/bin/ccache"}
 
-// ccache remembers what compilers made of which text. A clean build may use it: its
-// key is what the compiler reads, so it cannot hold what make(1) forgot to compile
-// again, which is what a clean build is to find.
+// ccache remembers what compilers made of which files. Its key is what the compiler
+// read the last time, so it does not see a new header that comes first in the path:
+// clean builds, which confirm what others decided, go without it.
 type ccache struct {
 	bin string // empty: there is none
 	dir string
@@ -38,6 +38,9 @@ func (c ccache) env(folder string) []string {
 		"CCACHE_DIR=" + c.dir,
 		"CCACHE_BASEDIR=" + folder,
 		"CCACHE_COMPILERCHECK=content",
+		// The headers are those that the compiler lists for make(1): without this every
+		// file would be preprocessed first, a sixth of a build that finds nothing.
+		"CCACHE_DEPEND=true",
 		"CCACHE_MAXSIZE=5G",
 	}
 }

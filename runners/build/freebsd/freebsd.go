@@ -44,7 +44,8 @@ type Config struct {
 	Jobs  int    // compilers at a time; 0: one for each CPU
 	Keep  int    // cache folders kept, the least recently used goes; 0: 3
 	// CCache is the folder of ccache(1), where the host has that: what one folder of
-	// objects compiled need not be compiled in another. Empty: not used.
+	// objects compiled need not be compiled in another, but for clean builds. Empty:
+	// not used.
 	CCache string
 	// LLVM are patterns of the folders in which to look for clang and ld.lld; nil:
 	// where distributions and ports put them.
@@ -153,6 +154,9 @@ func (b *Builder) build(ctx context.Context, r runners.Recipe, src string, o Opt
 	}
 	if m.out, err = filepath.Abs(o.Out); err != nil {
 		return p, err
+	}
+	if o.Clean {
+		m.ccache = ccache{}
 	}
 	id := m.identity()
 	if !o.Clean && o.Have != nil && o.Have(id) {

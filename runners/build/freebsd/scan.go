@@ -96,10 +96,20 @@ func describe(name string, d fs.DirEntry) (file, error) {
 
 // sumAll sets Size and Sum of every file.
 func sumAll(ctx context.Context, dir string, files []file) error {
+	return each(ctx, files, func(f *file, buf []byte) error { return f.sum(dir, buf) })
+}
+
+// readers is how many files are read at a time: more than there are CPUs, for a tree
+// that is not in memory is waited for.
+var readers = max(8, 2*runtime.NumCPU())
+
+// each does something for every file, several at a time, with a buffer of its own for
+// each. It stops at the first error.
+func each(ctx context.Context, files []file, do func(f *file, buf []byte) error) error {
 	var (
 		next   atomic.Int64
 		group  sync.WaitGroup
-		errs   = make([]error, runtime.NumCPU())
+		errs   = make([]error, readers)
 		failed atomic.Bool
 	)
 	for w := range errs {
@@ -110,7 +120,7 @@ func sumAll(ctx context.Context, dir string, files []file) error {
 				if i >= len(files) {
 					return
 				}
-				if errs[w] = files[i].sum(dir, buf); errs[w] != nil {
+				if errs[w] = do(&files[i], buf); errs[w] != nil {
 					failed.Store(true)
 					return
 				}

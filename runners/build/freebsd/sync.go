@@ -63,21 +63,17 @@ func (c changes) apply(ctx context.Context, src, dst string) error {
 			}
 		}
 	}
-	buf := make([]byte, 256<<10)
 	made := map[string]bool{".": true}
 	for _, f := range c.write {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
 		if d := path.Dir(f.Path); !made[d] {
 			if err := root.MkdirAll(d, 0o755); err != nil {
 				return fmt.Errorf("update source folder: %w", err)
 			}
 			made[d] = true
 		}
-		if err := f.copy(src, root, buf); err != nil {
-			return fmt.Errorf("update source folder: %w", err)
-		}
+	}
+	if err := each(ctx, c.write, func(f *file, buf []byte) error { return f.copy(src, root, buf) }); err != nil {
+		return fmt.Errorf("update source folder: %w", err)
 	}
 	return nil
 }

@@ -8,6 +8,9 @@ type Profile struct {
 	Name string
 	Tick time.Duration // 1/kern.hz, or what timers are rounded to
 
+	// TimerLate is by which part of itself a timer may be late, by design.
+	TimerLate float64
+
 	// Reaction is how long the guest may need to know what the wire gave it, and to
 	// say something that the wire can see. It is a property of the machine: long
 	// under emulation.
@@ -59,7 +62,8 @@ func FreeBSD(hz int) Profile {
 	tick := time.Second / time.Duration(hz)
 	return Profile{
 		Name: "freebsd", Tick: tick,
-		Reaction: 10 * time.Millisecond, LateSlack: 100*time.Millisecond + 3*tick,
+		TimerLate: .05, // kern/kern_tc.c: kern.timecounter.alloweddeviation, in percent
+		Reaction:  10 * time.Millisecond, LateSlack: 100*time.Millisecond + 3*tick,
 		RTOInitial: time.Second,                 // netinet/tcp_timer.h: TCPTV_RTOBASE
 		RTOMin:     time.Duration(hz/33) * tick, // tcp_timer.h: TCPTV_MIN, hz/33 in whole ticks
 		RTOSlop:    time.Duration(hz/5) * tick,  // tcp_timer.h: TCPTV_CPU_VAR, by TCPT_RANGESET
@@ -103,7 +107,8 @@ func FreeBSDRACK(hz int) Profile {
 func Linux() Profile {
 	return Profile{
 		Name: "linux", Tick: 4 * time.Millisecond, // CONFIG_HZ=250, Debian
-		Reaction: 10 * time.Millisecond, LateSlack: 120 * time.Millisecond,
+		TimerLate: .125, // kernel/time/timer.c: the wheel's levels have eight steps
+		Reaction:  10 * time.Millisecond, LateSlack: 120 * time.Millisecond,
 		RTOInitial: time.Second,            // TCP_TIMEOUT_INIT
 		RTOMin:     200 * time.Millisecond, // TCP_RTO_MIN; tcp_set_rto adds it to SRTT: never below
 		RTOMax:     120 * time.Second,      // TCP_RTO_MAX

@@ -122,6 +122,8 @@ func (s *Stream) why(x *seen, rec *Sent, p *piece, end int64) Reason {
 		return Persist
 	case s.now.zero > p.last || s.timer.closed > p.last || s.probedAt > 0 && s.probedAt >= p.last:
 		return Persist // a closed window takes back what was sent into it
+	case s.slowStarts(x.at, p):
+		return GoBackN
 	case oldest && s.timedOut(x.at, p):
 		return RTO
 	case s.timer.on && p.start < s.timer.recover && p.last < s.timer.at:
@@ -141,6 +143,13 @@ func (s *Stream) why(x *seen, rec *Sent, p *piece, end int64) Reason {
 	return Needless
 }
 
+// slowStarts says whether p was outstanding when the timer ran out, and goes now because
+// an ACK came since: that has started the timer anew, so it cannot be that.
+func (s *Stream) slowStarts(at time.Duration, p *piece) bool {
+	t := &s.timer
+	return t.on && p.start < t.recover && p.last < t.at && s.now.progress > t.at && at-s.now.progress < s.earliest()
+}
+
 // isLost says whether ACKs may be taken to say that p is lost.
 func (s *Stream) isLost(v *view, p *piece, oldest bool) bool {
 	thresh := s.a.profile.DupThresh
@@ -157,7 +166,7 @@ func (s *Stream) isLost(v *view, p *piece, oldest bool) bool {
 	bytes, ranges := v.sacked.above(p.end, thresh)
 	switch {
 	case ranges == 0:
-		return s.a.profile.RACK && later && v.dups > 0
+		return s.a.profile.RACK && later // RFC 8985, 6.2: an ACK of what was sent later is enough
 	case ranges >= thresh || bytes > int64(thresh-1)*s.size():
 		return true
 	case s.recovery.on && p.start < s.recovery.end:

@@ -16,6 +16,7 @@ type timer struct {
 	genuine bool          // the wire had lost what timed out
 	sent    int64         // bytes sent since then, what timed out included
 	got     int64         // bytes delivered since
+	samples int           // of the round-trip time by then
 	blamed  bool
 	closed  time.Duration // when a window last closed on outstanding bytes
 	syns    int           // resent SYNs
@@ -69,8 +70,12 @@ func (s *Stream) latest(count int, gap time.Duration) time.Duration {
 	if s.rtt.samples == 0 {
 		d = max(d, p.RTOInitial)
 	}
-	if count > 0 {
+	switch {
+	case count > 0:
 		d = max(2*(gap-p.RTOSlop), p.RTOMin)
+	case s.timer.gap > 0 && s.timer.samples == s.rtt.samples:
+		// Karn: without a new sample the timer may stay as long as it was (RFC 6298, 5).
+		d = max(d, 2*(s.timer.gap-p.RTOSlop))
 	}
 	return min(d+d/2, p.RTOMax+p.RTOMax/10) + p.RTOSlop + p.LateSlack + p.Reaction
 }
@@ -78,6 +83,7 @@ func (s *Stream) latest(count int, gap time.Duration) time.Duration {
 // doubled is the least that may follow a gap of the timer.
 func (s *Stream) doubled(count int, gap time.Duration) time.Duration {
 	p, tol := &s.a.profile, s.tolerance()
+	gap = time.Duration(float64(gap) / (1 + p.TimerLate))
 	next := 2*(gap-p.RTOSlop-2*tol) + p.RTOSlop
 	if p.BackoffMax > 0 && count > p.BackoffMax {
 		next = gap
@@ -100,7 +106,7 @@ func (s *Stream) timeout(x *seen, rec *Sent, p *piece) {
 		s.found(NoBackoff, x, rec.Start, rec.End, "timeout %d came %s after the one before, which had taken %s: no doubling", t.count+1, ms(gap), ms(t.gap))
 	}
 	t.sent, t.got, t.genuine, t.blamed = 0, 0, p.lost, false
-	t.on, t.at, t.recover, t.gap = true, x.at, max(s.max, t.recover), gap
+	t.on, t.at, t.recover, t.gap, t.samples = true, x.at, max(s.max, t.recover), gap, s.rtt.samples
 	t.count++
 	if prof.Retries > 0 && t.count == prof.Retries+1 {
 		s.found(TooManyRetries, x, rec.Start, rec.End, "sent for the %dth time again; it gives up after %d", t.count, prof.Retries)

@@ -36,6 +36,9 @@ func serve() error {
 			return fmt.Errorf("mount %s: %w", m[1], err)
 		}
 	}
+	if err := reset(); err != nil {
+		return err
+	}
 	if err := loadModules(); err != nil {
 		return err
 	}
@@ -79,6 +82,24 @@ var operations = map[string]guest.Operation{
 		return nil, ctx.Err()
 	},
 	"test/hang": hang,
+	// Resets the machine without a panic.
+	"test/reset": func(context.Context, json.RawMessage) (any, error) {
+		return nil, os.WriteFile("/proc/sysrq-trigger", []byte("b"), 0)
+	},
+	// Sleeps so many nanoseconds and answers how many its clock counted meanwhile.
+	"test/sleep": func(ctx context.Context, args json.RawMessage) (any, error) {
+		var d time.Duration
+		if err := json.Unmarshal(args, &d); err != nil {
+			return nil, err
+		}
+		began := time.Now()
+		select {
+		case <-time.After(d):
+			return time.Since(began), nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	},
 	"test/random": func(context.Context, json.RawMessage) (any, error) {
 		b := make([]byte, 32)
 		_, err := unix.Getrandom(b, 0)
@@ -170,6 +191,15 @@ func warn() error {
 		}
 	}
 	return nil
+}
+
+// reset has the kernel reset the machine, when it is told to.
+func reset() error {
+	args, err := os.ReadFile("/proc/cmdline")
+	if err != nil || !bytes.Contains(args, []byte("runnertest.resets")) {
+		return err
+	}
+	return os.WriteFile("/proc/sysrq-trigger", []byte("b"), 0)
 }
 
 func loadModules() error {

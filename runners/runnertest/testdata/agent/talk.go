@@ -4,17 +4,49 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/headwatch/headwatch/runners/guest"
 )
 
 // talk is what the guest does on the network, with the kernel's own TCP/IP.
 var talk = map[string]guest.Operation{
+	// Writes a text to a terminal, so many times.
+	"test/write": func(_ context.Context, args json.RawMessage) (any, error) {
+		var a struct {
+			Path, Text string
+			Times      int
+		}
+		if err := json.Unmarshal(args, &a); err != nil {
+			return nil, err
+		}
+		f, err := os.OpenFile(a.Path, os.O_WRONLY|unix.O_NOCTTY, 0)
+		if err != nil {
+			return nil, err
+		}
+		_, err = f.WriteString(strings.Repeat(a.Text, a.Times))
+		return nil, errors.Join(err, f.Close())
+	},
+	// Reads a line of a terminal.
+	"test/readline": func(_ context.Context, args json.RawMessage) (any, error) {
+		var path string
+		if err := json.Unmarshal(args, &path); err != nil {
+			return nil, err
+		}
+		f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOCTTY, 0)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		return bufio.NewReader(f).ReadString('\n')
+	},
 	// Takes one connection and says its line again.
 	"test/serve": func(ctx context.Context, args json.RawMessage) (any, error) {
 		var address string

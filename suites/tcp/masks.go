@@ -1,0 +1,162 @@
+package tcp
+
+import (
+	"context"
+	"fmt"
+	"math/bits"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/headwatch/headwatch/suites"
+	"github.com/headwatch/headwatch/suites/wire"
+	"github.com/headwatch/headwatch/suites/wire/judge"
+	"github.com/headwatch/headwatch/suites/wire/peer"
+)
+
+const (
+	maskSegments = 24 // of a connection
+	maskHoles    = 4  // at most
+	maskLength   = 3  // segments of a hole at most
+	maskRound    = 4  // connections of a round, side by side
+)
+
+// masks is R02: of 24 segments up to four holes of one to three are lost, a mask for
+// each connection. What is lost is sent again, once each time that it is, and every
+// byte comes.
+func masks(name string, layer suites.Layer, count int, timeout time.Duration) row {
+	return row{
+		name: name, layer: layer, timed: true, timeout: timeout,
+		summary: fmt.Sprintf("24 segments, up to 4 holes of 1 to 3 lost, %d masks: each byte sent again once for each loss", count),
+		plan: func(_ Family, t *suites.T) Plan {
+			m := masking{rand: rand.New(rand.NewPCG(t.Rand.Uint64(), 2))}
+			return Plan{Script: &peer.ScriptOptions{}, Tries: 3, Rounds: (count + maskRound - 1) / maskRound, Run: m.run, Look: m.look, Settings: withoutRACK, Uncounted: causes,
+				Expect: func(x *judge.Expect) { x.Off = append(x.Off, judge.InitialWindow) }}
+		},
+	}
+}
+
+// masking is an execution of R02.
+type masking struct {
+	rand               *rand.Rand
+	round              int            // that masks are of; masks nil: of none
+	masks              map[int]uint64 // by connection of the round: the segments that are lost
+	done, late, resent int
+}
+
+// drawMask draws holes; bit i stands for segment i+1. Two may touch or overlap, and be
+// one then.
+func drawMask(draw func(n int) int) (mask uint64) {
+	for range 1 + draw(maskHoles) {
+		length := 1 + draw(maskLength)
+		mask |= (1<<length - 1) << draw(maskSegments-length+1)
+	}
+	return mask
+}
+
+// run opens the connections of a round and has them send at once. Each has a port of its own, by which
+// the wire knows its mask. A round that is done again has the same masks.
+func (m *masking) run(ctx context.Context, b *Bed) error {
+	if m.masks == nil || m.round != b.Round() {
+		m.round, m.masks = b.Round(), map[int]uint64{}
+		for i := range maskRound {
+			m.masks[i] = drawMask(m.rand.IntN)
+		}
+	}
+	var rules []wire.Rule
+	ports := make([]uint16, maskRound)
+	for i := range ports {
+		ports[i] = b.nextPort()
+		r := wire.DropMask(fmt.Sprintf("mask %06x", m.masks[i]), 0, wire.FromGuest, m.masks[i])
+		r.Match.Port = ports[i]
+		rules = append(rules, r)
+	}
+	if err := b.Cable.SetRules(append(rules, delayed(dropRTT))); err != nil {
+		return err
+	}
+	var send []func(context.Context) error
+	for i, port := range ports { // one after the other: who accepts passes over what others wait for
+		name := fmt.Sprintf("%s, mask %06x", Active+Role(i%2), m.masks[i])
+		c, err := b.DialScriptAt(ctx, Active+Role(i%2), port, peer.ConnOptions{}, nil)
+		if err != nil {
+			return within(name, err)
+		}
+		send = append(send, func(ctx context.Context) error { return within(name, c.sendMasked(ctx)) })
+	}
+	return all(ctx, send...)
+}
+
+// delayed is a path with a round-trip time.
+func delayed(rtt time.Duration) wire.Rule {
+	return wire.Rule{Name: "path", Do: wire.Action{Delay: &wire.Delay{Fixed: wire.Duration(rtt / 2), InOrder: true}}}
+}
+
+// sendMasked has the guest send its segments, and closes the connection when all have
+// come.
+func (c *Conn) sendMasked(ctx context.Context) error {
+	if err := c.Send(ctx, int64(maskSegments*c.bed.MSS()), false); err != nil {
+		return err
+	}
+	if err := c.Arrived(ctx); err != nil {
+		return err
+	}
+	return c.Close(ctx)
+}
+
+// look counts what was sent again: as many bytes as were lost, unless a timeout sent
+// more. Whether each was allowed, and came in time, the judge has said.
+func (m *masking) look(b *Bed, e *Evidence) error {
+	lost, again, timeouts := 0, 0, 0
+	for i, c := range b.Conns() {
+		s := e.Stream(c)
+		if s == nil {
+			return fmt.Errorf("connection %d was not on the wire", i+1)
+		}
+		mine, bytes := s.Stats.Lost, lostBytes(s)
+		lost, again = lost+mine, again+s.Stats.Resent()
+		if s.Stats.Resends[judge.RTO] > 0 {
+			timeouts++
+			continue
+		}
+		if got := resentBytes(s); got != bytes {
+			return latef("stream %d, %s: %d bytes were lost and %d sent again: %s", s.N, c.Role, bytes, got, resends(s))
+		}
+	}
+	m.done, m.late, m.resent = m.done+len(b.Conns()), m.late+timeouts, m.resent+again
+	b.Measure("masks", float64(m.done))
+	b.Measure("masks_by_timeout", float64(m.late))
+	b.Measure("segments_sent_again", float64(m.resent))
+	if lost == 0 && bits.OnesCount64(m.masks[0]) > 0 {
+		return fmt.Errorf("the wire lost nothing, and should have by %d masks", len(m.masks))
+	}
+	return nil
+}
+
+// resends lists what was sent again, and why.
+func resends(s *judge.Stream) string {
+	var list []string
+	for i := range s.Sent {
+		if p := &s.Sent[i]; p.Again > 0 {
+			list = append(list, fmt.Sprintf("%d–%d at %.3f s (%v)", p.Start, p.End, p.At.Seconds(), p.Reason))
+		}
+	}
+	return strings.Join(list[:min(len(list), 20)], ", ")
+}
+
+// lostBytes are the bytes of the guest's that the wire lost, as often as it did.
+func lostBytes(s *judge.Stream) (n int64) {
+	for i := range s.Sent {
+		if p := &s.Sent[i]; p.Lost {
+			n += p.End - p.Start
+		}
+	}
+	return n
+}
+
+// resentBytes are those that it sent again, as often as it did.
+func resentBytes(s *judge.Stream) (n int64) {
+	for i := range s.Sent {
+		n += s.Sent[i].Again
+	}
+	return n
+}
