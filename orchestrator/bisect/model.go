@@ -173,14 +173,21 @@ func (m Model) cells(severalPerBoot bool) cells {
 	return c
 }
 
-// logLikelihood is the log of the chance of what is known of one commit, when a run
-// of it fails with chance v.
-func (a asked) logLikelihood(v, rho float64) float64 {
-	l := float64(a.single.Failed)*math.Log(v) + float64(a.single.Passed)*math.Log1p(-v)
-	for _, b := range a.several {
-		l += betaBinomial(b, v, rho)
+// logLikelihoods are the logs of the chance of what is known of one commit, when a
+// run of it fails with each of some chances, under each overdispersion.
+func (a asked) logLikelihoods(chances, rhos []float64) []float64 {
+	out := make([]float64, 0, len(chances)*len(rhos))
+	for _, v := range chances {
+		single := float64(a.single.Failed)*math.Log(v) + float64(a.single.Passed)*math.Log1p(-v)
+		for _, rho := range rhos {
+			l := single
+			for _, b := range a.several {
+				l += betaBinomial(b, v, rho)
+			}
+			out = append(out, l)
+		}
 	}
-	return l
+	return out
 }
 
 // betaBinomial is the log of the chance of a sequence of runs of one boot, whose own

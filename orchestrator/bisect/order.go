@@ -1,10 +1,12 @@
 package bisect
 
+import "math/bits"
+
 // order knows which commits contain which. On a linear line that is all the
-// earlier ones; otherwise below[i] lists the ancestors of i, itself included.
+// earlier ones; otherwise below[i] has a bit for each ancestor of i, itself included.
 type order struct {
 	n     int
-	below [][]int32
+	below [][]uint64
 }
 
 func newOrder(l Line) order {
@@ -12,69 +14,57 @@ func newOrder(l Line) order {
 	if l.linear() {
 		return o
 	}
-	o.below = make([][]int32, len(l))
-	mark := make([]int32, len(l)) // the last commit that has seen each as an ancestor
+	o.below = make([][]uint64, len(l))
 	for i, c := range l {
 		parents := c.Parents
 		if parents == nil && i > 0 {
 			parents = []int{i - 1}
 		}
-		var all []int32
+		set := make([]uint64, i/64+1)
 		for _, p := range parents {
-			for _, a := range o.below[p] {
-				if mark[a] != int32(i) {
-					mark[a] = int32(i)
-					all = append(all, a)
-				}
+			for w, word := range o.below[p] {
+				set[w] |= word
 			}
 		}
-		o.below[i] = append(all, int32(i))
+		set[i/64] |= 1 << (i % 64)
+		o.below[i] = set
 	}
 	return o
 }
 
-// sums gives, for each commit, the sum of values over the commits that it contains.
-func (o order) sums(values, out []float64) []float64 {
-	if o.below == nil {
-		total := 0.0
-		for i, v := range values {
-			total += v
-			out[i] = total
-		}
-		return out
-	}
-	for i, below := range o.below {
-		total := 0.0
-		for _, a := range below {
-			total += values[a]
-		}
-		out[i] = total
-	}
-	return out
-}
-
 // contains says whether commit i has a in its history, or is it.
 func (o order) contains(i, a int) bool {
-	if o.below == nil {
+	if o.below == nil || a > i {
 		return a <= i
 	}
-	for _, b := range o.below[i] {
-		if int(b) == a {
-			return true
-		}
-	}
-	return false
+	return o.below[i][a/64]>>(a%64)&1 == 1
 }
 
-// signatures gives each commit a number that two commits share if, and almost
-// surely only if, the same chosen commits contain them.
-func (o order) signatures(chosen []int) []uint64 {
-	out := make([]uint64, o.n)
+// each calls f with every commit that i contains, i included.
+func (o order) each(i int, f func(a int)) {
+	if o.below == nil {
+		for a := range i + 1 {
+			f(a)
+		}
+		return
+	}
+	for w, word := range o.below[i] {
+		for ; word != 0; word &= word - 1 {
+			f(w*64 + bits.TrailingZeros64(word))
+		}
+	}
+}
+
+// partition numbers the commits by which of the chosen ones contain them, in the
+// order of their first members. Commits with one number cannot be told apart by
+// asking the chosen.
+func (o order) partition(chosen []int) []int {
+	out := make([]int, o.n)
 	if o.below == nil {
 		// Only how many of the chosen come before matters.
 		for _, at := range chosen {
 			if at+1 < o.n {
-				out[at+1]++
+				out[at+1] = 1
 			}
 		}
 		for i := 1; i < o.n; i++ {
@@ -82,17 +72,24 @@ func (o order) signatures(chosen []int) []uint64 {
 		}
 		return out
 	}
+	keys := make([]uint64, o.n)
 	for _, at := range chosen {
 		key := mix(uint64(at) + 1)
-		for _, a := range o.below[at] {
-			out[a] ^= key
+		o.each(at, func(a int) { keys[a] ^= key })
+	}
+	number := map[uint64]int{}
+	for i, k := range keys {
+		if _, ok := number[k]; !ok {
+			number[k] = len(number)
 		}
+		out[i] = number[k]
 	}
 	return out
 }
 
 // mix is the finalizer of SplitMix64 (Steele, Lea, Flood: Fast splittable
-// pseudorandom number generators, 2014): a good hash of small numbers.
+// pseudorandom number generators, 2014). Sums of such keys over different sets of
+// commits are equal with a chance of 2^-64.
 func mix(x uint64) uint64 {
 	x += 0x9e3779b97f4a7c15
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9

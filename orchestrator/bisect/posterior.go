@@ -1,9 +1,6 @@
 package bisect
 
-import (
-	"fmt"
-	"math"
-)
+import "fmt"
 
 // Search is a line with the evidence so far, under a model. It is a value to ask;
 // new evidence makes a new one.
@@ -12,18 +9,14 @@ type Search struct {
 	evidence *Evidence
 	model    Model
 	order    order
+	prior    []float64 // of each commit as the culprit
 	cells    cells
 	asked    []asked
 	weight   []float64 // posterior of each commit as the culprit; 0: the first was bad already
 	none     float64   // posterior of no culprit
 	group    []int     // of each commit: the commits of a group share their row
-	rows     []row     // the last is that of no culprit
-}
-
-// row is the posterior of p, q and overdispersion if the culprit lies in one group
-// of commits. logs are unnormalized.
-type row struct {
-	weight []float64 // of each cell
+	rows     [][]float64
+	mass     []float64 // posterior of each group; the last, as the last row, is no culprit
 }
 
 // NewSearch weighs the evidence.
@@ -35,7 +28,7 @@ func NewSearch(line Line, e *Evidence, m Model) (*Search, error) {
 	if err := m.check(); err != nil {
 		return nil, err
 	}
-	s := &Search{line: line, evidence: e, model: m, order: newOrder(line), asked: e.byCommit()}
+	s := &Search{line: line, evidence: e, model: m, order: newOrder(line), prior: line.prior(), asked: e.byCommit()}
 	several := m.PerBoot > 1
 	for _, a := range s.asked {
 		if a.commit >= len(line) {
@@ -54,70 +47,60 @@ func NewSearch(line Line, e *Evidence, m Model) (*Search, error) {
 // weigh computes the posterior: given the culprit, runs at or after it depend on p
 // only and runs before it on q only, so that evidence becomes weight.
 func (s *Search) weigh() {
-	c := s.cells
+	at := make([]int, len(s.asked))
 	bad, good := make([][]float64, len(s.asked)), make([][]float64, len(s.asked))
 	for i, a := range s.asked {
-		bad[i], good[i] = make([]float64, len(c.p)*len(c.rho)), make([]float64, len(c.q)*len(c.rho))
-		for k, rho := range c.rho {
-			for j, p := range c.p {
-				bad[i][j*len(c.rho)+k] = a.logLikelihood(p, rho)
-			}
-			for j, q := range c.q {
-				good[i][j*len(c.rho)+k] = a.logLikelihood(q, rho)
-			}
-		}
+		at[i] = a.commit
+		bad[i], good[i] = a.logLikelihoods(s.cells.p, s.cells.rho), a.logLikelihoods(s.cells.q, s.cells.rho)
 	}
-	logs := make([]float64, len(s.line)+1)
-	prior := s.line.prior()
+	s.group = s.order.partition(at)
 	total := 0.0
-	for _, w := range prior {
+	for _, w := range s.prior {
 		total += w
 	}
-	s.group = s.groups()
+	logs := make([]float64, len(s.line)+1)
+	s.rows = s.rows[:0:0]
 	var known []float64 // log marginal likelihood of each group
-	for i := range s.line {
-		g := s.group[i]
+	for i, g := range s.group {
 		if g == len(known) {
-			r, l := s.row(i, bad, good)
-			s.rows, known = append(s.rows, r), append(known, l)
+			row, l := s.row(i, bad, good)
+			s.rows, known = append(s.rows, row), append(known, l)
 		}
-		w := prior[i] / total * (1 - s.model.Before - s.model.None)
+		w := s.prior[i] / total * (1 - s.model.Before - s.model.None)
 		if i == 0 {
 			w = s.model.Before
 		}
-		logs[i] = math.Log(w) + known[g]
+		logs[i] = w
 	}
-	r, l := s.row(-1, bad, good)
-	s.rows = append(s.rows, r)
-	logs[len(s.line)] = math.Log(s.model.None) + l
-	w, _ := normalize(logs)
-	s.weight, s.none = w[:len(s.line)], w[len(s.line)]
-}
-
-// groups numbers the commits by which of the asked ones contain them, in the order
-// of their first members.
-func (s *Search) groups() []int {
-	var at []int
-	for _, a := range s.asked {
-		at = append(at, a.commit)
-	}
-	out, number := make([]int, len(s.line)), map[uint64]int{}
-	for i, sig := range s.order.signatures(at) {
-		g, ok := number[sig]
-		if !ok {
-			g = len(number)
-			number[sig] = g
+	row, l := s.row(-1, bad, good)
+	s.rows, known = append(s.rows, row), append(known, l)
+	logs[len(s.line)] = s.model.None
+	likely, _ := normalize(known)
+	s.mass = make([]float64, len(known))
+	total = 0
+	for i := range logs {
+		g := len(known) - 1
+		if i < len(s.group) {
+			g = s.group[i]
 		}
-		out[i] = g
+		logs[i] *= likely[g]
+		total += logs[i]
 	}
-	return out
+	for i := range logs {
+		logs[i] /= total
+	}
+	s.weight, s.none = logs[:len(s.line)], logs[len(s.line)]
+	for i, w := range s.weight {
+		s.mass[s.group[i]] += w
+	}
+	s.mass[len(s.mass)-1] = s.none
 }
 
 // row weighs the cells if commit i is the culprit, -1 if there is none, and gives
 // the log of the marginal likelihood.
-func (s *Search) row(i int, bad, good [][]float64) (row, float64) {
-	c := s.cells
-	p, q := make([]float64, len(c.p)*len(c.rho)), make([]float64, len(c.q)*len(c.rho))
+func (s *Search) row(i int, bad, good [][]float64) ([]float64, float64) {
+	c, n := s.cells, len(s.cells.rho)
+	p, q := make([]float64, len(c.p)*n), make([]float64, len(c.q)*n)
 	for k, a := range s.asked {
 		if i >= 0 && s.order.contains(a.commit, i) {
 			for j, l := range bad[k] {
@@ -131,10 +114,28 @@ func (s *Search) row(i int, bad, good [][]float64) (row, float64) {
 	}
 	logs := make([]float64, len(c.at))
 	for j, at := range c.at {
-		logs[j] = c.logPrior[j] + p[at.p*len(c.rho)+at.rho] + q[at.q*len(c.rho)+at.rho]
+		logs[j] = c.logPrior[j] + p[at.p*n+at.rho] + q[at.q*n+at.rho]
 	}
-	w, total := normalize(logs)
-	return row{w}, total
+	return normalize(logs)
+}
+
+// with is the search as it stands after more runs of a commit, each of a boot of
+// its own.
+func (s *Search) with(commit int, c Count) *Search {
+	next := *s
+	next.asked = nil
+	found := false
+	for _, a := range s.asked {
+		if a.commit == commit {
+			a.total, a.single, found = a.total.plus(c), a.single.plus(c), true
+		}
+		next.asked = append(next.asked, a)
+	}
+	if !found {
+		next.asked = append(next.asked, asked{commit: commit, total: c, single: c})
+	}
+	next.weigh()
+	return &next
 }
 
 // Posterior is what is believed of the line.
@@ -157,21 +158,11 @@ func (s *Search) Posterior() Posterior {
 	return Posterior{Mass: mass, Before: s.weight[0], None: s.none, P: chance(s.cells.p, p), Q: chance(s.cells.q, q)}
 }
 
-// groupMass is the posterior of each group of commits; the last is no culprit.
-func (s *Search) groupMass() []float64 {
-	out := make([]float64, len(s.rows))
-	for i, w := range s.weight {
-		out[s.group[i]] += w
-	}
-	out[len(out)-1] = s.none
-	return out
-}
-
 // marginals are the posteriors of p, given that there is a culprit, and of q.
 func (s *Search) marginals() (p, q []float64) {
 	p, q = make([]float64, len(s.cells.p)), make([]float64, len(s.cells.q))
-	for g, mass := range s.groupMass() {
-		for j, w := range s.rows[g].weight {
+	for g, mass := range s.mass {
+		for j, w := range s.rows[g] {
 			if g < len(s.rows)-1 {
 				p[s.cells.at[j].p] += mass * w
 			}

@@ -1,90 +1,127 @@
 package bisect
 
-import (
-	"math"
-)
+import "math"
 
 // probe is "obtain the commit, run it until the first failure or that many times".
 type probe struct {
 	commit, runs int
-	gain         float64 // bits about the culprit, if it can be obtained
+	gain         float64 // bits, if the commit can be obtained
 	cost         float64 // expected, in runs
 	value        float64 // bits for each run of cost
 }
 
-// survival is the chance that the first t runs of a commit all pass, for t from 0 to
-// most, when a run fails with chance v and its boot decides a share rho of that.
-func survival(v, rho float64, perBoot, most int) []float64 {
-	out := make([]float64, most+1)
-	out[0] = 1
-	for t := range most {
-		// Passes of the same boot speak for the next one.
-		chance := 1 - v
-		if rho > 0 {
-			s, k := (1-min(rho, 1-1e-9))/rho, float64(t%perBoot)
-			chance = ((1-v)*s + k) / (s + k)
+// spread is the mass that a plan looks at commits in steps of: what lies between two
+// of them decides too little to matter.
+const spread = 1. / 128
+
+// reach is a commit that may be probed, and how much of the mass of each group it
+// contains.
+type reach struct {
+	commit int
+	inside []float64
+}
+
+// reaches lists the commits that are worth a look: all that are built, and one of
+// those that are not for each step of mass, the likeliest to be obtained.
+func (s *Search) reaches(ok []float64) (out []reach) {
+	inside := make([]float64, len(s.mass))
+	best, since := -1, 0.0
+	var kept []float64
+	flush := func() {
+		if best >= 0 {
+			out = append(out, reach{best, kept})
 		}
-		out[t+1] = out[t] * chance
+		best, since, kept = -1, 0, nil
+	}
+	for i, w := range s.weight {
+		if s.order.below == nil {
+			inside[s.group[i]] += w
+		} else {
+			clear(inside)
+			s.order.each(i, func(a int) { inside[s.group[a]] += s.weight[a] })
+		}
+		since += w
+		switch {
+		case s.line[i].State == Built && ok[i] > 0:
+			out = append(out, reach{i, append([]float64{}, inside...)})
+			continue
+		case ok[i] > 0 && (best < 0 || ok[i] >= ok[best]):
+			best, kept = i, append(kept[:0], inside...)
+		}
+		if since >= spread {
+			flush()
+		}
+	}
+	flush()
+	return out
+}
+
+// outlook is what a number of runs of a commit is expected to say, for each group of
+// commits that the culprit may be in: the chance of a failure, its entropy, what of
+// that entropy is left when p and q are known, in bits; and the runs until then.
+type outlook struct{ fails, noise, inner, runs []float64 }
+
+// outlooks gives the outlook of commits that have the bug and of those that have
+// not, for each number of repeats.
+func (s *Search) outlooks() (bad, good []outlook) {
+	n := len(s.cells.rho)
+	np, nq := make([][]float64, len(s.rows)), make([][]float64, len(s.rows))
+	for g, row := range s.rows {
+		np[g], nq[g] = make([]float64, len(s.cells.p)*n), make([]float64, len(s.cells.q)*n)
+		for j, w := range row {
+			at := s.cells.at[j]
+			np[g][at.p*n+at.rho] += w
+			nq[g][at.q*n+at.rho] += w
+		}
+	}
+	return s.look(s.cells.p, np), s.look(s.cells.q, nq)
+}
+
+func (s *Search) look(values []float64, weights [][]float64) (out []outlook) {
+	for _, m := range s.model.Repeats {
+		var pass, runs, left []float64
+		for _, v := range values {
+			for _, rho := range s.cells.rho {
+				p, r := survival(v, rho, s.model.PerBoot, m)
+				pass, runs, left = append(pass, p), append(runs, r), append(left, entropy(1-p))
+			}
+		}
+		o := outlook{}
+		for _, w := range weights {
+			alive, n, inner := 0.0, 0.0, 0.0
+			for j, x := range w {
+				alive += x * pass[j]
+				n += x * runs[j]
+				inner += x * left[j]
+			}
+			fails := max(0, 1-alive)
+			o.fails, o.noise, o.inner, o.runs = append(o.fails, fails), append(o.noise, entropy(fails)), append(o.inner, inner), append(o.runs, n)
+		}
+		out = append(out, o)
 	}
 	return out
 }
 
-// outlook is what runs of a commit are expected to say, for each group of commits
-// that the culprit may be in: fails is the chance of a failure within some number of
-// runs, runs their expected number, noise the entropy of that failure in bits.
-type outlook struct{ fails, noise, runs, inner []float64 }
-
-// outlooks gives the outlook for each number of repeats, of commits that have the
-// bug and of those that have not.
-func (s *Search) outlooks() (bad, good []outlook) {
-	c, repeats := s.cells, s.model.Repeats
-	most := repeats[len(repeats)-1]
-	table := func(values []float64) (alive, runs [][]float64) {
-		for _, v := range values {
-			for _, rho := range c.rho {
-				a := survival(v, rho, s.model.PerBoot, most)
-				r := make([]float64, most+1)
-				for t := range most {
-					r[t+1] = r[t] + a[t]
-				}
-				alive, runs = append(alive, a), append(runs, r)
-			}
+// survival is the chance that so many runs of a commit all pass, when a run fails
+// with chance v and its boot decides a share rho of that, and the expected number of
+// runs until the first failure or the last.
+func survival(v, rho float64, perBoot, runs int) (alive, expected float64) {
+	if rho <= 0 {
+		alive = math.Exp(float64(runs) * math.Log1p(-v))
+		if v < 1e-6 {
+			return alive, float64(runs)
 		}
-		return alive, runs
+		return alive, (1 - alive) / v
 	}
-	pAlive, pRuns := table(c.p)
-	qAlive, qRuns := table(c.q)
-	np, nq := make([][]float64, len(s.rows)), make([][]float64, len(s.rows))
-	for g, r := range s.rows {
-		np[g], nq[g] = make([]float64, len(pAlive)), make([]float64, len(qAlive))
-		for j, w := range r.weight {
-			at := c.at[j]
-			np[g][at.p*len(c.rho)+at.rho] += w
-			nq[g][at.q*len(c.rho)+at.rho] += w
-		}
+	alive = 1
+	s := (1 - min(rho, 1-1e-9)) / rho
+	for t := range runs {
+		// Passes of the same boot speak for the next one.
+		expected += alive
+		k := float64(t % perBoot)
+		alive *= ((1-v)*s + k) / (s + k)
 	}
-	look := func(weights, alive, runs [][]float64, m int) (o outlook) {
-		ent := make([]float64, len(alive))
-		for j := range ent {
-			ent[j] = entropy(1 - alive[j][m])
-		}
-		for _, w := range weights {
-			pass, n, inner := 0.0, 0.0, 0.0
-			for j, x := range w {
-				pass += x * alive[j][m]
-				n += x * runs[j][m]
-				inner += x * ent[j]
-			}
-			o.inner = append(o.inner, inner)
-			fail := max(0, 1-pass)
-			o.fails, o.noise, o.runs = append(o.fails, fail), append(o.noise, entropy(fail)), append(o.runs, n)
-		}
-		return o
-	}
-	for _, m := range repeats {
-		bad, good = append(bad, look(np, pAlive, pRuns, m)), append(good, look(nq, qAlive, qRuns, m))
-	}
-	return bad, good
+	return alive, expected
 }
 
 // entropy of an event of chance x, in bits.
