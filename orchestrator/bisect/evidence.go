@@ -22,10 +22,11 @@ const (
 // Observation is one run of one commit. The failure that a search began with is
 // none: it was chosen for being one.
 type Observation struct {
-	ID      string // of the run; the same one twice counts once
-	Commit  int    // index in the line
-	Boot    string // of the cold boot that the run is a clone of; empty: a boot of its own
-	Outcome Outcome
+	ID       string // of the run; the same one twice counts once
+	Commit   int    // index in the line
+	Reverted bool   // it ran the bad end without that commit's change; this confirms, and tells a search nothing
+	Boot     string // of the cold boot that the run is a clone of; empty: a boot of its own
+	Outcome  Outcome
 }
 
 // Evidence is a set of observations. Its order plays no part. The zero value is
@@ -36,8 +37,9 @@ type Evidence struct {
 }
 
 type bootKey struct {
-	commit int
-	boot   string
+	commit   int
+	reverted bool
+	boot     string
 }
 
 // Count counts runs of one cold boot or one commit.
@@ -63,7 +65,7 @@ func (e *Evidence) Add(o Observation) (bool, error) {
 		e.seen, e.boots = map[string]Observation{}, map[bootKey]Count{}
 	}
 	e.seen[o.ID] = o
-	k := bootKey{o.Commit, o.Boot}
+	k := bootKey{o.Commit, o.Reverted, o.Boot}
 	e.boots[k] = e.boots[k].plus(o.count())
 	return true, nil
 }
@@ -81,28 +83,22 @@ func (o Observation) count() Count {
 // Len is the number of observations.
 func (e *Evidence) Len() int { return len(e.seen) }
 
-// Of counts the runs of a commit.
-func (e *Evidence) Of(commit int) (c Count) {
+// Of counts the runs of a commit, or of the bad end without its change, and the
+// cold boots among them that said something.
+func (e *Evidence) Of(commit int, reverted bool) (c Count, boots int) {
 	for k, n := range e.boots {
-		if k.commit == commit {
-			c = c.plus(n)
+		if k.commit != commit || k.reverted != reverted {
+			continue
 		}
-	}
-	return c
-}
-
-// Boots counts the cold boots of a commit that said something.
-func (e *Evidence) Boots(commit int) (boots int) {
-	for k, n := range e.boots {
-		switch {
-		case k.commit != commit:
+		c = c.plus(n)
+		switch told := n.Failed + n.Passed; {
 		case k.boot == "":
-			boots += n.Failed + n.Passed
-		case n.Failed+n.Passed > 0:
+			boots += told
+		case told > 0:
 			boots++
 		}
 	}
-	return boots
+	return c, boots
 }
 
 // asked is what is known of one commit: all its runs, and those of its cold boots
@@ -118,6 +114,9 @@ type asked struct {
 func (e *Evidence) byCommit() []asked {
 	at := map[int]*asked{}
 	for k, n := range e.boots {
+		if k.reverted {
+			continue
+		}
 		a := at[k.commit]
 		if a == nil {
 			a = &asked{commit: k.commit}

@@ -37,6 +37,13 @@ type Commit struct {
 // MaxPrior bounds how much one commit may be suspected more than another.
 const MaxPrior = 10
 
+// Limits of a line: a plan takes time in proportion to its length, below a merge to
+// the square of it.
+const (
+	maxCommits = 1 << 20
+	maxMerged  = 1 << 13
+)
+
 // Line is the commits of a search, parents before children. The first was good and
 // the last was bad when the search began. A first-parent line needs no Parents. To
 // descend into a merge, give the merge's first parent, the commits that came with
@@ -46,6 +53,7 @@ type Line []Commit
 // What is wrong with a line.
 var (
 	ErrNoCommits = errors.New("no commits between good and bad: give a good commit that is an ancestor of the bad one")
+	ErrBadEnd    = errors.New("the bad commit does not build or boot, so it cannot have failed: give one that does, or search for the broken build")
 	ErrSameBuild = errors.New("good and bad are the same build: what the case depends on is not in the commits")
 )
 
@@ -67,10 +75,24 @@ func (l Line) check() error {
 			}
 		}
 	}
+	if !l[len(l)-1].testable() {
+		return ErrBadEnd
+	}
+	if len(l) > maxCommits || len(l) > maxMerged && !l.linear() {
+		return fmt.Errorf("%d commits: want at most %d, and %d below a merge; narrow good and bad first", len(l), maxCommits, maxMerged)
+	}
 	if c := l[0].Class; c != "" && c == l[len(l)-1].Class {
 		return ErrSameBuild
 	}
 	return nil
+}
+
+// parents lists the parents of a commit within the line.
+func (l Line) parents(i int) []int {
+	if p := l[i].Parents; p != nil || i == 0 {
+		return p
+	}
+	return []int{i - 1}
 }
 
 // linear says whether every commit follows the one before it.

@@ -19,7 +19,10 @@ type Model struct {
 	BuildCost    float64 // of a commit that is not built, in runs
 	PerBoot      int     // how many runs a plan takes from one cold boot; 0 means 1
 	Confidence   float64 // where a search ends; 0 means .99
-	Repeats      []int   // how many runs a plan may ask for at once, ascending; nil: DefaultRepeats
+	// Reproduce is how many failures of the bad end are seen before anything else: 0
+	// means 3, less than 0 none. It is not asked for when p is known.
+	Reproduce int
+	Repeats   []int // how many runs a plan may ask for at once, ascending; nil: DefaultRepeats
 }
 
 // Grid is a distribution over a few values.
@@ -40,6 +43,8 @@ func spaced(lo, hi float64, n int) (g Grid) {
 // DefaultRepeats are the numbers of runs that a plan chooses from.
 var DefaultRepeats = []int{1, 2, 4, 8, 15, 30, 60, 120, 200}
 
+const reproduceFailures = 3
+
 // DefaultModel is for a bug of which nothing is known, with builds that take as long
 // as ten runs.
 func DefaultModel() Model {
@@ -56,9 +61,13 @@ type History struct {
 	Good Count // runs of commits that do not
 }
 
-// WithHistory gives the model as it stands after those runs.
+// WithHistory gives the model as it stands after those runs. Failures that were seen
+// there need not be reproduced.
 func (m Model) WithHistory(h History) Model {
 	m.P, m.Q = m.P.after(h.Bad), m.Q.after(h.Good)
+	if m.Reproduce = m.filled().Reproduce - h.Bad.Failed; m.Reproduce <= 0 {
+		m.Reproduce = -1
+	}
 	return m
 }
 
@@ -86,6 +95,9 @@ func (m Model) filled() Model {
 	}
 	if m.Repeats == nil {
 		m.Repeats = DefaultRepeats
+	}
+	if m.Reproduce == 0 {
+		m.Reproduce = reproduceFailures
 	}
 	if len(m.Overdispersion.Values) == 0 {
 		m.Overdispersion = Known(0)

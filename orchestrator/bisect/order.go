@@ -15,13 +15,9 @@ func newOrder(l Line) order {
 		return o
 	}
 	o.below = make([][]uint64, len(l))
-	for i, c := range l {
-		parents := c.Parents
-		if parents == nil && i > 0 {
-			parents = []int{i - 1}
-		}
+	for i := range l {
 		set := make([]uint64, i/64+1)
-		for _, p := range parents {
+		for _, p := range l.parents(i) {
 			for w, word := range o.below[p] {
 				set[w] |= word
 			}

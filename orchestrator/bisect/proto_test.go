@@ -19,6 +19,8 @@ func env(n string, d float64) float64 {
 }
 
 var LAM, KK = env("LAM", 0), int(env("K", 3))
+var BW = env("BW", 1)
+var BETA, CAP, HV = env("BETA", 0), env("CAP", 1), env("HV", .05)
 var LPOW = env("LPOW", 0)
 
 func (s *Search) proto() probe {
@@ -41,6 +43,12 @@ func (s *Search) proto() probe {
 		}
 		lam *= math.Pow(hc/10, LPOW)
 	}
+	var heavy []int
+	for i, w := range s.weight {
+		if w > HV {
+			heavy = append(heavy, i)
+		}
+	}
 	for k, m := range s.model.Repeats {
 		b, g := bad[k], good[k]
 		tf, th, tr, tn := 0., 0., 0., 0.
@@ -60,9 +68,25 @@ func (s *Search) proto() probe {
 				nn += w * dn[x]
 			}
 			ig := entropy(f) - h + lam*(h-nn)
+			if BETA > 0 {
+				for _, i := range heavy {
+					w, x := s.weight[i], s.group[i]
+					phi := g.fails[x]
+					if i <= c.commit {
+						phi = b.fails[x]
+					}
+					alt := (f - w*phi) / (1 - w)
+					phi, alt = min(max(phi, 1e-9), 1-1e-9), min(max(alt, 1e-9), 1-1e-9)
+					ff := min(max(f, 1e-9), 1-1e-9)
+					lc := math.Log(99) - math.Log(w/(1-w)) + CAP
+					d := phi*min(lc, math.Log(phi/alt)) + (1-phi)*min(lc, math.Log((1-phi)/(1-alt)))
+					d0 := phi*math.Log(phi/ff) + (1-phi)*math.Log((1-phi)/(1-ff))
+					ig += BETA * w * (d - d0) / math.Ln2
+				}
+			}
 			cost := r
 			if s.line[c.commit].State == NotBuilt {
-				cost += s.model.BuildCost
+				cost += s.model.BuildCost * BW
 			}
 			if ig/cost > best.value {
 				best = probe{c.commit, m, ig, cost, ig / cost}
@@ -110,16 +134,67 @@ func protoTrial(model Model, n int, p, q float64, seed uint64, known, trace bool
 			panic(err)
 		}
 		top, ti := 0.0, 0
-		for i, w := range s.weight {
-			if w > top {
-				top, ti = w, i
+		if os.Getenv("STOPORACLE") != "" {
+			m2 := model
+			m2.P = Known(p)
+			s2, _ := NewSearch(line, &e, m2)
+			for i, w := range s2.weight {
+				if w > top {
+					top, ti = w, i
+				}
+			}
+		} else {
+			for i, w := range s.weight {
+				if w > top {
+					top, ti = w, i
+				}
+			}
+		}
+		if phases {
+			hc := 0.0
+			for _, w := range s.weight {
+				if w > 0 {
+					hc -= w * math.Log2(w)
+				}
+			}
+			for k, h := range []float64{8, 6, 4, 2, 1} {
+				phase(k, hc <= h, seed, cost)
+			}
+			for k, h := range []float64{.5, .8, .9, .95, .98} {
+				phase(5+k, top >= h, seed, cost)
 			}
 		}
 		if top >= .99 || runs > 20000 {
+			if os.Getenv("FIN") != "" {
+				n, T, pg, pp := 0, 0, 0, 0
+				for _, a := range s.asked {
+					switch {
+					case a.commit >= culprit:
+						n += a.total.Failed
+						T += a.total.Failed + a.total.Passed
+					case a.commit == culprit-1:
+						pp += a.total.Passed
+					default:
+						pg += a.total.Passed
+					}
+				}
+				fmt.Println("FIN", n, T, pp, pg, builds, cost)
+			}
 			return cost, runs, builds, plans, ti == culprit, top
 		}
 		plans++
-		b := s.proto()
+		var b probe
+		if os.Getenv("ORACLE") != "" {
+			m2 := model
+			m2.P = Known(p)
+			s2, _ := NewSearch(line, &e, m2)
+			b = s2.proto()
+			if b.value < 1e-5 {
+				b = s.proto()
+			}
+		} else {
+			b = s.proto()
+		}
 		if line[b.commit].State == NotBuilt {
 			line[b.commit].State = Built
 			cost += model.BuildCost
@@ -191,6 +266,16 @@ func TestProto(t *testing.T) {
 	if os.Getenv("REP") == "fine" {
 		k.Repeats = []int{1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 18, 22, 26, 30, 36, 43, 52, 62, 75, 90, 108, 130, 160, 200}
 	}
+	if a := env("PRI", 0); a > 0 {
+		for i, v := range k.P.Values {
+			k.P.Weights[i] *= math.Pow(v, a)
+		}
+	}
+	if n := env("SEEN", 0); n > 0 {
+		for i, v := range k.P.Values {
+			k.P.Weights[i] *= 1 - math.Pow(1-v, n)
+		}
+	}
 	mode := os.Getenv("MODE")
 	for _, p := range []float64{1, .5, .2, .1, .05} {
 		if o := os.Getenv("P"); o != "" && o != fmt.Sprint(p) {
@@ -212,4 +297,46 @@ func TestProto(t *testing.T) {
 			fmt.Printf("q=.01 learn p=%.2f %s\n", p, protoRun(m, p, .01, false, trials))
 		}
 	}
+}
+
+var phases = os.Getenv("PHASES") != ""
+var phMu sync.Mutex
+var phFirst [10]map[uint64]float64
+
+func phase(k int, hit bool, seed uint64, cost float64) {
+	if !hit {
+		return
+	}
+	phMu.Lock()
+	defer phMu.Unlock()
+	if phFirst[k] == nil {
+		phFirst[k] = map[uint64]float64{}
+	}
+	if _, ok := phFirst[k][seed]; !ok {
+		phFirst[k][seed] = cost
+	}
+}
+
+func TestMain(m *testing.M) {
+	c := m.Run()
+	if phases {
+		for k := range phFirst {
+			t := 0.0
+			for _, v := range phFirst[k] {
+				t += v
+			}
+			fmt.Printf("phase %d ratio mean cost %.1f\n", k, t/float64(len(phFirst[k])))
+		}
+	}
+	os.Exit(c)
+}
+
+func TestProtoTrace(t *testing.T) {
+	if os.Getenv("TRACE") == "" {
+		t.Skip()
+	}
+	m := DefaultModel()
+	m.Q = Known(0)
+	m.Before, m.None = 0, 0
+	protoTrial(m, 1000, env("P", .1), 0, uint64(env("TRACE", 5)), false, true)
 }

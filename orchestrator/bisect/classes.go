@@ -1,0 +1,154 @@
+package bisect
+
+import "math"
+
+// A commit beyond which nothing could be obtained is likely broken as well: its
+// chance is 1 - breakShare·e^(-d/breakReach) at distance d from a known break.
+const (
+	breakShare = .9
+	breakReach = 8.
+	// hopeless is the chance of being obtained below which a commit is not tried:
+	// breaks on both sides, at most four commits away.
+	hopeless = .2
+	// masked is how many runs of a commit may crash in other ways, none saying
+	// anything, before it counts as one that cannot be asked.
+	masked = 8
+)
+
+// obtainable gives each commit's chance of being built, booted and asked; 0 is for
+// those that are broken, or not worth a try.
+func (s *Search) obtainable() []float64 {
+	broken, fine := make([]bool, len(s.line)), make([]bool, len(s.line))
+	for i, c := range s.line {
+		broken[i], fine[i] = !c.testable(), c.State == Built
+	}
+	for _, a := range s.asked {
+		if t := a.total; t.Failed+t.Passed == 0 && t.Other >= masked {
+			broken[a.commit], fine[a.commit] = true, false
+		}
+	}
+	ok := make([]float64, len(s.line))
+	for i := range ok {
+		ok[i] = 1
+	}
+	// From both sides: what was obtained shields from breaks behind it.
+	spread := func(i int, since *float64) {
+		switch {
+		case broken[i]:
+			*since = 0
+		case fine[i]:
+			*since = math.Inf(1)
+		default:
+			*since++
+			ok[i] *= 1 - breakShare*math.Exp(-*since/breakReach)
+		}
+	}
+	left, right := math.Inf(1), math.Inf(1)
+	for i := range ok {
+		spread(i, &left)
+		spread(len(ok)-1-i, &right)
+	}
+	for i := range ok {
+		if broken[i] || ok[i] < hopeless {
+			ok[i] = 0
+		}
+	}
+	return ok
+}
+
+// yield is the share of a commit's runs that say something.
+func (s *Search) yield(commit int) float64 {
+	for _, a := range s.asked {
+		if a.commit == commit {
+			told := float64(a.total.Failed + a.total.Passed + 1)
+			return told / (told + float64(a.total.Other))
+		}
+	}
+	return 1
+}
+
+// classes are the candidates as far as they can be told apart: commits of one class
+// have one number. The first commit, bad already, is in none.
+type classes struct {
+	chosen []int // the commits that can be asked, or were, and the last
+	number []int // of each commit
+	mass   []float64
+}
+
+func (s *Search) classes(ok []float64) classes {
+	told := make([]bool, len(s.line))
+	for _, a := range s.asked {
+		told[a.commit] = a.total.Failed+a.total.Passed > 0
+	}
+	var c classes
+	for i := range s.line {
+		if ok[i] > 0 || told[i] || i == len(s.line)-1 {
+			c.chosen = append(c.chosen, i)
+		}
+	}
+	c.number = s.order.partition(c.chosen)
+	c.mass = make([]float64, len(s.line))
+	for i, k := range c.number {
+		if i > 0 {
+			c.mass[k] += s.weight[i]
+		}
+	}
+	return c
+}
+
+// likeliest is the number of the class with the most mass, of the first ones.
+func (c classes) likeliest() (top int) {
+	for k, m := range c.mass {
+		if m > c.mass[top] {
+			top = k
+		}
+	}
+	return top
+}
+
+// members lists the commits of classes that may be the culprit.
+func (s *Search) members(c classes, of map[int]bool) (out []int) {
+	for i, k := range c.number {
+		if i > 0 && of[k] && s.prior[i] > 0 {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+// closing is the first commit that can be asked and contains a candidate.
+func (s *Search) closing(c classes, candidate int) int {
+	for _, i := range c.chosen {
+		if s.order.contains(i, candidate) {
+			return i
+		}
+	}
+	return len(s.line) - 1
+}
+
+// before lists the nearest commits that can be asked and contain none of a class's
+// candidates: one on a line, at most a few below a merge.
+func (s *Search) before(c classes, candidate int) []int {
+	usable := make(map[int]bool, len(c.chosen))
+	for _, i := range c.chosen {
+		usable[i] = true
+	}
+	var out []int
+	seen := map[int]bool{}
+	for queue := []int{candidate}; len(queue) > 0 && len(out) < maxParents; queue = queue[1:] {
+		for _, p := range s.line.parents(queue[0]) {
+			switch {
+			case seen[p]:
+			case usable[p]:
+				out = append(out, p)
+			default:
+				queue = append(queue, p)
+			}
+			seen[p] = true
+		}
+	}
+	return out
+}
+
+// maxParents bounds how many parents of a merge are confirmed.
+const maxParents = 4
