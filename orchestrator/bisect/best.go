@@ -18,7 +18,7 @@ func (s *Search) best(ok []float64) (best probe) {
 	bad, good := s.outlooks()
 	reaches := s.reaches(ok)
 	lead := s.leaders()
-	diff := outlook{make([]float64, len(s.mass)), make([]float64, len(s.mass)), nil, make([]float64, len(s.mass))}
+	diff := outlook{make([]float64, len(s.mass)), make([]float64, len(s.mass)), make([]float64, len(s.mass))}
 	for k, m := range s.model.Repeats {
 		b, g := bad[k], good[k]
 		fails, noise, runs := 0., 0., 0.

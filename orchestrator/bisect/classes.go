@@ -1,6 +1,9 @@
 package bisect
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // A commit beyond which nothing could be obtained is likely broken as well: its
 // chance is 1 - breakShare·e^(-d/breakReach) at distance d from a known break.
@@ -38,10 +41,14 @@ func (s *Search) obtainable() []float64 {
 			*since = 0
 		case fine[i]:
 			*since = math.Inf(1)
+		case math.IsInf(*since, 1):
 		default:
 			*since++
 			ok[i] *= 1 - breakShare*math.Exp(-*since/breakReach)
 		}
+	}
+	if !slices.Contains(broken, true) {
+		return ok
 	}
 	left, right := math.Inf(1), math.Inf(1)
 	for i := range ok {
@@ -80,7 +87,7 @@ func (s *Search) classes(ok []float64) classes {
 	for _, a := range s.asked {
 		told[a.commit] = a.total.Failed+a.total.Passed > 0
 	}
-	var c classes
+	c := classes{chosen: make([]int, 0, len(s.line))}
 	for i := range s.line {
 		if ok[i] > 0 || told[i] || i == len(s.line)-1 {
 			c.chosen = append(c.chosen, i)
@@ -152,3 +159,20 @@ func (s *Search) before(c classes, candidate int) []int {
 
 // maxParents bounds how many parents of a merge are confirmed.
 const maxParents = 4
+
+// Classes calls f with the mass of each class of candidates that has any, and its
+// first and last commit: what a search states at this point. Below a merge, commits
+// of other classes may lie between.
+func (s *Search) Classes(f func(mass float64, first, last int)) {
+	c := s.classes(s.obtainable())
+	for i := 1; i < len(s.line); i++ {
+		k, j := c.number[i], i
+		for s.order.below == nil && j+1 < len(s.line) && c.number[j+1] == k {
+			j++
+		}
+		if s.weight[i] > 0 {
+			f(c.mass[k], i, j)
+		}
+		i = j
+	}
+}

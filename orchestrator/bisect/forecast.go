@@ -13,47 +13,39 @@ type Forecast struct {
 	Verify float64 // expected, for the confirmation afterwards
 }
 
-// What a search costs over the bound at each p, and how far the tenth that costs
-// most goes beyond that; what not knowing p costs. From docs/bisect.md.
+// What searches cost over the bound, with p known and with p learned, and how far
+// one in ten goes beyond that. Measured: docs/bisect.md.
 const (
-	overBound = 1.25
-	overKnown = 1.2
-	overHigh  = 1.35
+	overKnown   = 1.2
+	overLearned = 1.45
+	overHigh    = 1.35
 )
 
 // Forecast tells what is to come.
 func (s *Search) Forecast() Forecast {
-	bits := s.bits()
-	p, q := s.marginals()
-	low, high := chance(s.cells.p, p), chance(s.cells.q, q).Mean
-	build := s.usualBuild()
-	each := func(p float64) float64 {
-		if p <= high {
-			p = high + 1e-3
-		}
-		return 1/Capacity(p, high) + build
-	}
-	f := Forecast{Least: bits * each(low.High)}
+	bits, build := s.bits(), s.usualBuild()
+	weights, q := s.marginals()
+	p, usual := chance(s.cells.p, weights), chance(s.cells.q, q).Mean
+	// A bad commit that fails hardly more often than a good one is not searched for
+	// long: "no culprit" is as good then.
+	each := func(p float64) float64 { return 1/Capacity(p, min(usual, p/4)) + build }
+	f := Forecast{Least: bits * each(p.High)}
 	total := 0.0
-	for j, w := range p {
+	for j, w := range weights {
 		v := s.cells.p[j]
 		f.Search += w * bits * each(v)
-		total += w
 		f.Verify += w * (aim/v + 2*max(enoughBoots, math.Log(surety)/-math.Log1p(-v/2)))
-	}
-	if total > 0 {
-		f.Search, f.Verify = f.Search/total, f.Verify/total+s.model.BuildCost
+		total += w
 	}
 	over := overKnown
-	if len(s.cells.p) > 1 {
-		over *= overBound
+	if len(weights) > 1 {
+		over = overLearned
 	}
-	f.Search *= over
-	f.High = max(f.Search, bits*each(low.Low)*over) * overHigh
-	if wanted, ended := s.reproduction(); !ended {
-		_ = wanted
-		n := float64(s.model.Reproduce) / max(low.Mean, 1e-9)
-		f.Least, f.Search, f.High = f.Least+float64(s.model.Reproduce), f.Search+n, f.High+float64(s.model.Reproduce)/max(low.Low, 1e-9)
+	f.Search, f.Verify = over*f.Search/max(total, 1e-9), f.Verify/max(total, 1e-9)+s.model.BuildCost
+	f.High = overHigh * max(f.Search, over*bits*each(p.Low))
+	if runs, ended := s.reproduction(); !ended && runs > 1 {
+		n := float64(s.model.Reproduce)
+		f.Least, f.Search, f.High = f.Least+n, f.Search+n/p.Mean, f.High+n/max(p.Low, 1e-9)
 	}
 	return f
 }

@@ -35,6 +35,7 @@ type Plan struct {
 // Options is what a plan has to work with.
 type Options struct {
 	Machines int     // 0 means 1
+	Builders int     // how many builds can be made ahead while machines run
 	Spent    float64 // runs and builds so far, in runs
 	Budget   float64 // 0: no limit
 	NoRevert bool    // the culprit's change cannot be taken back
@@ -103,7 +104,7 @@ func (s *Search) narrow(p *Plan, ok []float64, c classes, o Options) {
 		share := max(1, o.Machines/len(probes))
 		p.Asks = append(p.Asks, Ask{Commit: x.commit, Runs: max(x.runs, share), Machines: share})
 	}
-	p.Ahead = s.ahead(probes)
+	p.Ahead = s.ahead(probes, o.Builders)
 }
 
 // confirm asks for what still has to be seen of an answer.
@@ -154,8 +155,12 @@ func (s *Search) trimmed(p probe, c classes) int {
 	return hi
 }
 
-// ahead lists what the next plans would build, after passes and after a failure.
-func (s *Search) ahead(probes []probe) (out []int) {
+// ahead lists what the next plans would build, after passes and after a failure, at
+// most so many.
+func (s *Search) ahead(probes []probe, most int) (out []int) {
+	if most < 1 {
+		return nil
+	}
 	taken := map[int]bool{}
 	built := *s
 	built.line = append(Line{}, s.line...)
@@ -171,7 +176,7 @@ func (s *Search) ahead(probes []probe) (out []int) {
 			out = append(out, p.commit)
 		}
 	}
-	return out
+	return out[:min(most, len(out))]
 }
 
 // reproduction says how many runs of the bad end are still wanted before anything

@@ -57,9 +57,9 @@ func (s *Search) reaches(ok []float64) (out []reach) {
 }
 
 // outlook is what a number of runs of a commit is expected to say, for each group of
-// commits that the culprit may be in: the chance of a failure, its entropy, what of
-// that entropy is left when p and q are known, in bits; and the runs until then.
-type outlook struct{ fails, noise, inner, runs []float64 }
+// commits that the culprit may be in: the chance of a failure, its entropy in
+// bits, and the runs until then.
+type outlook struct{ fails, noise, runs []float64 }
 
 // outlooks gives the outlook of commits that have the bug and of those that have
 // not, for each number of repeats.
@@ -78,24 +78,24 @@ func (s *Search) outlooks() (bad, good []outlook) {
 }
 
 func (s *Search) look(values []float64, weights [][]float64) (out []outlook) {
+	n := len(values) * len(s.cells.rho)
+	pass, runs := make([]float64, n), make([]float64, n)
 	for _, m := range s.model.Repeats {
-		var pass, runs, left []float64
-		for _, v := range values {
-			for _, rho := range s.cells.rho {
-				p, r := survival(v, rho, s.model.PerBoot, m)
-				pass, runs, left = append(pass, p), append(runs, r), append(left, entropy(1-p))
+		for i, v := range values {
+			for k, rho := range s.cells.rho {
+				j := i*len(s.cells.rho) + k
+				pass[j], runs[j] = survival(v, rho, s.model.PerBoot, m)
 			}
 		}
-		o := outlook{}
-		for _, w := range weights {
-			alive, n, inner := 0.0, 0.0, 0.0
+		o := outlook{make([]float64, len(weights)), make([]float64, len(weights)), make([]float64, len(weights))}
+		for g, w := range weights {
+			alive := 0.0
 			for j, x := range w {
 				alive += x * pass[j]
-				n += x * runs[j]
-				inner += x * left[j]
+				o.runs[g] += x * runs[j]
 			}
-			fails := max(0, 1-alive)
-			o.fails, o.noise, o.inner, o.runs = append(o.fails, fails), append(o.noise, entropy(fails)), append(o.inner, inner), append(o.runs, n)
+			o.fails[g] = max(0, 1-alive)
+			o.noise[g] = entropy(o.fails[g])
 		}
 		out = append(out, o)
 	}
