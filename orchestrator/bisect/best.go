@@ -10,6 +10,9 @@ const (
 	leading = .5
 	// noGain is what a probe has to tell, in bits, to be worth anything.
 	noGain = 1e-6
+	// nearly is how close a larger number of runs has to come to the best one's value
+	// to be asked for in its place: fewer plans, and fuller machines.
+	nearly = .97
 )
 
 // best is the probe that tells most for each run of cost, at most so many runs of
@@ -19,6 +22,7 @@ func (s *Search) best(ok []float64) (best probe) {
 	reaches := s.reaches(ok)
 	lead := s.leaders()
 	diff := outlook{make([]float64, len(s.mass)), make([]float64, len(s.mass)), make([]float64, len(s.mass))}
+	var all []probe
 	for k, m := range s.model.Repeats {
 		b, g := bad[k], good[k]
 		fails, noise, runs := 0., 0., 0.
@@ -42,9 +46,19 @@ func (s *Search) best(ok []float64) (best probe) {
 			chance := ok[r.commit]
 			p.cost = s.buildCost(r.commit) + chance*n/s.yield(r.commit)
 			p.value = chance * p.gain / (s.buildCost(r.commit)*buildShare + chance*n/s.yield(r.commit))
-			if p.gain > noGain && p.value > best.value {
+			if p.gain <= noGain {
+				continue
+			}
+			if p.value > best.value {
 				best = p
 			}
+			all = append(all, p)
+		}
+	}
+	least := nearly * best.value
+	for _, p := range all {
+		if p.commit == best.commit && p.runs > best.runs && p.value >= least {
+			best = p
 		}
 	}
 	return best

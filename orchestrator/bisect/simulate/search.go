@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/headwatch/headwatch/orchestrator/bisect"
 )
@@ -35,6 +36,7 @@ type Options struct {
 	Steps   bool
 	Confirm bool                        // go on to the confirmation
 	Watch   func(*bisect.Search, []int) // sees each search with the culprits
+	Timing  func(time.Duration)         // sees how long each plan took
 }
 
 // maxPlans ends a search that does not end by itself.
@@ -48,6 +50,7 @@ func (w World) Search(ctx context.Context, o Options, r *rand.Rand) (t Trial, er
 		if err := ctx.Err(); err != nil {
 			return t, err
 		}
+		began := time.Now()
 		s, err := bisect.NewSearch(line, evidence, o.Model)
 		if err != nil {
 			return t, err
@@ -59,11 +62,14 @@ func (w World) Search(ctx context.Context, o Options, r *rand.Rand) (t Trial, er
 				}
 			}
 		}
-		if o.Watch != nil {
-			o.Watch(s, w.Culprits)
-		}
 		o.Plan.Spent = t.Cost + t.Verify
 		p := s.Plan(o.Plan)
+		if o.Timing != nil {
+			o.Timing(time.Since(began))
+		}
+		if o.Watch != nil && !narrowed {
+			o.Watch(s, w.Culprits)
+		}
 		t.Answer = p.Answer
 		if !narrowed && (p.Goal == bisect.Confirm || p.Goal == bisect.Stop) {
 			t.First, t.WasRight = p.Confidence, w.right(p.Answer)

@@ -15,10 +15,12 @@ import (
 type Study struct {
 	Commits int
 	P, Q    func(*rand.Rand) float64 // of each trial
-	Options Options
-	Trials  int
-	Seed    uint64
-	Workers int // 0: one for each processor
+	// Correlation is the share of boots that decide for all their runs.
+	Correlation float64
+	Options     Options
+	Trials      int
+	Seed        uint64
+	Workers     int // 0: one for each processor
 }
 
 // Fixed is the same chance in every trial.
@@ -108,15 +110,36 @@ func (s Study) Run(ctx context.Context) (Outcome, error) {
 
 func (s Study) trial(ctx context.Context, i int, stated *scores) (Trial, error) {
 	r := rand.New(rand.NewPCG(s.Seed, uint64(i)))
-	p, q := s.P(r), s.Q(r)
-	for q >= p { // such a bug does not show
-		p, q = s.P(r), s.Q(r)
-	}
-	w := Straight(s.Commits, 1+r.IntN(s.Commits), p, q)
 	o := s.Options
 	o.Watch = stated.watch
-	return w.Search(ctx, o, r)
+	return s.world(r).Search(ctx, o, r)
 }
+
+// Show makes the first trial, with its steps, and tells its culprit.
+func (s Study) Show(ctx context.Context) (Trial, int, error) {
+	r := rand.New(rand.NewPCG(s.Seed, 0))
+	w, o := s.world(r), s.Options
+	o.Steps = true
+	t, err := w.Search(ctx, o, r)
+	return t, w.Culprits[0], err
+}
+
+// world draws a history.
+func (s Study) world(r *rand.Rand) World {
+	p, q := s.P(r), s.Q(r)
+	for range maxDraws {
+		if q < p {
+			break
+		}
+		p, q = s.P(r), s.Q(r) // such a bug does not show
+	}
+	w := Straight(s.Commits, 1+r.IntN(s.Commits), p, q)
+	w.Correlation = s.Correlation
+	return w
+}
+
+// maxDraws bounds the search for a p above q.
+const maxDraws = 1000
 
 func sum(trials []Trial) Outcome {
 	o := Outcome{Trials: len(trials), Endings: map[bisect.Ending]int{}}

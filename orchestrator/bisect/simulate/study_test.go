@@ -16,6 +16,9 @@ func TestScratch(t *testing.T) {
 		t.Skip()
 	}
 	for _, p := range []float64{1, .5, .2, .1, .05} {
+		if o := os.Getenv("ONLY"); o != "" && o != strconv.FormatFloat(p, 'g', -1, 64) {
+			continue
+		}
 		for _, mode := range []string{"known", "learn", "q"} {
 			if m := os.Getenv("MODE"); m != "" && m != mode || mode == "q" && (p > .5 || p < .2) {
 				continue
