@@ -22,20 +22,35 @@ const (
 	bisectCalibration   = .01
 	bisectPlanLimit     = 100 * time.Millisecond
 	bisectLong          = 20_000 // commits, of the line that is planned
+	bisectHistory       = 3
 	calibrationCommits  = 100
 )
 
 // bisectPromise is one row of the table: the search knows p and q, or learns them.
 type bisectPromise struct {
 	p, q  float64
-	learn bool
-	ratio float64 // limit; 0: none
+	knows knowledge
+	ratio float64 // limit
 }
 
+// knowledge is what a search knows of p and q before it begins. The zero value is
+// invalid.
+type knowledge int
+
+const (
+	_       knowledge = iota
+	known             // both
+	learned           // neither, and it begins with three failures of the bad end
+	history           // neither, but three failures were seen in earlier runs
+)
+
+var knowledges = map[knowledge]string{known: "known", learned: "learned", history: "from history"}
+
 var bisectPromises = []bisectPromise{
-	{1, 0, false, 1.20}, {.5, 0, false, 1.20}, {.2, 0, false, 1.20}, {.1, 0, false, 1.20}, {.05, 0, false, 1.20},
-	{1, 0, true, 1.15}, {.5, 0, true, 1.30}, {.2, 0, true, 1.40}, {.1, 0, true, 1.45}, {.05, 0, true, 1.45},
-	{.5, .01, true, 1.40}, {.2, .01, true, 1.80},
+	{1, 0, known, 1.20}, {.5, 0, known, 1.20}, {.2, 0, known, 1.20}, {.1, 0, known, 1.20}, {.05, 0, known, 1.20},
+	{1, 0, learned, 1.15}, {.5, 0, learned, 1.30}, {.2, 0, learned, 1.40}, {.1, 0, learned, 1.45}, {.05, 0, learned, 1.45},
+	{1, 0, history, 1.15}, {.5, 0, history, 1.30}, {.2, 0, history, 1.40}, {.1, 0, history, 1.45}, {.05, 0, history, 1.45},
+	{.5, .01, learned, 1.40}, {.2, .01, learned, 1.80},
 }
 
 // bisectBench is what `bench bisect` measured. Costs are in runs.
@@ -57,7 +72,7 @@ type bisectBench struct {
 type bisectRow struct {
 	P           float64 `json:"p"`
 	Q           float64 `json:"q"`
-	Learned     bool    `json:"learned"`
+	Knowledge   string  `json:"knowledge"` // of p and q: known, learned, from history
 	Bound       float64 `json:"bound"`
 	Ratio       float64 `json:"ratio"`
 	RatioError  float64 `json:"ratio_error"`
@@ -102,7 +117,7 @@ func (a *app) benchBisect(ctx context.Context, o benchBisectOptions) error {
 		CalibrationLimit: bisectCalibration, PlanCommits: bisectLong, PlanLimitS: bisectPlanLimit.Seconds(), Missed: []string{},
 	}
 	for _, p := range bisectPromises {
-		fmt.Fprintf(a.stderr, "p %g, q %g: %d searches\n", p.p, p.q, o.trials)
+		fmt.Fprintf(a.stderr, "p %g, q %g, %s: %d searches\n", p.p, p.q, knowledges[p.knows], o.trials)
 		row, err := b.row(ctx, p)
 		if err != nil {
 			return rig(err)
@@ -132,8 +147,11 @@ func (a *app) benchBisect(ctx context.Context, o benchBisectOptions) error {
 
 func (b *bisectBench) row(ctx context.Context, p bisectPromise) (bisectRow, error) {
 	o := simulateOptions{
-		commits: bisectCommits, p: p.p, q: p.q, learn: p.learn, buildCost: bisectBuild, trials: b.Trials, seed: b.Seed,
+		commits: bisectCommits, p: p.p, q: p.q, learn: p.knows != known, buildCost: bisectBuild, trials: b.Trials, seed: b.Seed,
 		confidence: bisectSure, machines: 1, perBoot: 1,
+	}
+	if p.knows == history {
+		o.history = bisectHistory
 	}
 	out, err := o.study().Run(ctx)
 	if err != nil {
@@ -141,7 +159,7 @@ func (b *bisectBench) row(ctx context.Context, p bisectPromise) (bisectRow, erro
 	}
 	d := simulated(out, bisect.Bound(o.commits, 1-o.confidence, p.p, p.q, o.buildCost))
 	r := bisectRow{
-		P: p.p, Q: p.q, Learned: p.learn, Bound: d.Bound, Ratio: d.Ratio, RatioError: d.CostError / d.Bound, RatioLimit: p.ratio,
+		P: p.p, Q: p.q, Knowledge: knowledges[p.knows], Bound: d.Bound, Ratio: d.Ratio, RatioError: d.CostError / d.Bound, RatioLimit: p.ratio,
 		Accuracy: d.Accuracy, AccuracyLow: d.AccuracyLow, Stated: d.Confidence, Runs: d.MeanRuns, Builds: d.MeanBuilds, Verify: d.VerifyCost,
 		Accused: d.Accused, GitRepeats: simulate.Enough(o.commits, p.p, p.q, o.buildCost, bisectSure),
 	}
@@ -182,11 +200,10 @@ func (b *bisectBench) plan(ctx context.Context) error {
 	return nil
 }
 
-// compare lists the promises that were not kept. A limit counts as missed when the
-// measurement is beyond it by more than its own error.
+// compare lists the promises that were not kept.
 func (b *bisectBench) compare() {
 	for _, r := range b.Rows {
-		name := fmt.Sprintf("p %g, q %g, %s", r.P, r.Q, known(r.Learned))
+		name := fmt.Sprintf("p %g, q %g, %s", r.P, r.Q, r.Knowledge)
 		if r.Ratio > r.RatioLimit {
 			b.Missed = append(b.Missed, fmt.Sprintf("%s: %.3f × the bound, more than %.2f", name, r.Ratio, r.RatioLimit))
 		}
@@ -204,23 +221,16 @@ func (b *bisectBench) compare() {
 	}
 }
 
-func known(learned bool) string {
-	if learned {
-		return "learned"
-	}
-	return "known"
-}
-
 func (b *bisectBench) print(w io.Writer) {
 	fmt.Fprintf(w, "%d commits, a build costs %.0f runs, %d searches each\n", b.Commits, b.BuildCost, b.Trials)
-	fmt.Fprintf(w, "%4s %4s %-8s %7s %20s %12s %16s %7s %7s %12s\n", "p", "q", "p and q", "bound", "cost over bound", "git bisect", "right (95 %)", "runs", "builds", "confirmation")
+	fmt.Fprintf(w, "%4s %4s %-12s %7s %20s %12s %16s %7s %7s %12s\n", "p", "q", "p and q", "bound", "cost over bound", "git bisect", "right (95 %)", "runs", "builds", "confirmation")
 	for _, r := range b.Rows {
 		git := "never"
 		if r.GitRepeats > 0 {
 			git = fmt.Sprintf("%.2f (%d×)", r.GitRatio, r.GitRepeats)
 		}
-		fmt.Fprintf(w, "%4g %4g %-8s %7.1f %7.3f ± %.3f (≤ %.2f) %10s  %.4f (≥ %.4f) %7.1f %7.1f %7.1f\n",
-			r.P, r.Q, known(r.Learned), r.Bound, r.Ratio, r.RatioError, r.RatioLimit, git, r.Accuracy, r.AccuracyLow, r.Runs, r.Builds, r.Verify)
+		fmt.Fprintf(w, "%4g %4g %-12s %7.1f %7.3f ± %.3f (≤ %.2f) %10s  %.4f (≥ %.4f) %7.1f %7.1f %7.1f\n",
+			r.P, r.Q, r.Knowledge, r.Bound, r.Ratio, r.RatioError, r.RatioLimit, git, r.Accuracy, r.AccuracyLow, r.Runs, r.Builds, r.Verify)
 	}
 	fmt.Fprintf(w, "calibration, p and q drawn for each search (within %.0f point and twice the error):\n", 100*b.CalibrationLimit)
 	for _, d := range b.Calibration {

@@ -29,6 +29,7 @@ type simulateOptions struct {
 	commits     int
 	p, q        float64
 	learn       bool
+	history     int
 	buildCost   float64
 	trials      int
 	seed        uint64
@@ -49,7 +50,8 @@ prints what it cost, how often it was right, and the least that any search costs
 cost of 1 is one boot and test. Both ends of the range are built before it begins.
 
 Without --learn a search knows how often bad and good commits fail. With it, it finds
-out: first by failures of the bad end, which count. A q of 0 is always known.`,
+out: first by failures of the bad end, which count. A q of 0 is always known, and the
+ends are what they are taken for then.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.bisectSimulate(cmd.Context(), o) },
 	}
 	f := cmd.Flags()
@@ -57,6 +59,7 @@ out: first by failures of the bad end, which count. A q of 0 is always known.`,
 	f.Float64Var(&o.p, "p", .1, "chance that a run of a bad commit fails")
 	f.Float64Var(&o.q, "q", 0, "chance that a run of a good commit fails")
 	f.BoolVar(&o.learn, "learn", false, "p and q are not known beforehand")
+	f.IntVar(&o.history, "history", 0, "failures that were seen before, which tell p and cost nothing (with --learn)")
 	f.Float64Var(&o.buildCost, "build-cost", 10, "what a build costs, in runs")
 	f.IntVar(&o.trials, "trials", 2000, "how many searches")
 	f.Uint64Var(&o.seed, "seed", 1, "seed")
@@ -109,6 +112,7 @@ func (o simulateOptions) check() error {
 	want(o.commits >= 1 && o.commits <= 1_000_000, "--commits %d: want 1 to 1000000 candidates", o.commits)
 	want(o.p >= .001 && o.p <= 1, "--p %g: want a chance from .001 to 1", o.p)
 	want(o.q >= 0 && o.q < o.p, "--q %g: want a chance below that of --p", o.q)
+	want(o.history >= 0 && o.history <= 1000 && (o.history == 0 || o.learn), "--history %d: want 0 to 1000, with --learn", o.history)
 	want(o.buildCost >= 0 && o.buildCost <= 1e6, "--build-cost %g: want runs, 0 to 1000000", o.buildCost)
 	want(o.trials >= 1 && o.trials <= 10_000_000, "--trials %d: want 1 to 10000000", o.trials)
 	want(o.confidence > .5 && o.confidence < 1, "--confidence %g: want more than .5 and less than 1", o.confidence)
@@ -134,7 +138,7 @@ func (o simulateOptions) study() simulate.Study {
 		m.Before, m.None = 0, 0
 	}
 	return simulate.Study{
-		Commits: o.commits, P: simulate.Fixed(o.p), Q: simulate.Fixed(o.q), Correlation: o.correlation, Trials: o.trials, Seed: o.seed,
+		Commits: o.commits, P: simulate.Fixed(o.p), Q: simulate.Fixed(o.q), Correlation: o.correlation, History: o.history, Trials: o.trials, Seed: o.seed,
 		Options: simulate.Options{Model: m, Confirm: true, Plan: bisect.Options{Machines: o.machines, Budget: o.budget}},
 	}
 }

@@ -42,10 +42,13 @@ func (s *Search) answer(c classes) Answer {
 			a.Ending = Culprit
 		}
 		return a
-	case s.weight[0] >= need:
-		return Answer{Ending: BadBefore, Confidence: s.weight[0]}
-	case s.none >= need:
-		return Answer{Ending: NoCulprit, Confidence: s.none}
+	case s.weight[0]+s.none >= need:
+		// Both say that the first commit fails as well, and differ in how often.
+		a := Answer{Ending: BadBefore, Confidence: s.weight[0] + s.none}
+		if s.none > s.weight[0] {
+			a.Ending = NoCulprit
+		}
+		return a
 	}
 	return Answer{}
 }

@@ -15,7 +15,7 @@ const (
 	hopeless = .2
 	// masked is how many runs of a commit may crash in other ways, none saying
 	// anything, before it counts as one that cannot be asked.
-	masked = 8
+	masked = 12
 )
 
 // obtainable gives each commit's chance of being built, booted and asked; 0 is for

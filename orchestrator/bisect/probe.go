@@ -22,18 +22,22 @@ type reach struct {
 }
 
 // reaches lists the commits that are worth a look: all that are built, and one of
-// those that are not for each step of mass, the likeliest to be obtained.
+// those that are not for each step of mass between, the likeliest to be obtained.
 func (s *Search) reaches(ok []float64) (out []reach) {
 	inside := make([]float64, len(s.mass))
-	best, since := -1, 0.0
-	var kept []float64
+	var best reach
+	since, pending := 0.0, false
 	flush := func() {
-		if best >= 0 {
-			out = append(out, reach{best, kept})
+		if pending {
+			out = append(out, best)
 		}
-		best, since, kept = -1, 0, nil
+		best, since, pending = reach{}, 0, false
 	}
 	for i, w := range s.weight {
+		alone := s.line[i].State == Built
+		if alone || since+w > spread {
+			flush()
+		}
 		if s.order.below == nil {
 			inside[s.group[i]] += w
 		} else {
@@ -41,14 +45,10 @@ func (s *Search) reaches(ok []float64) (out []reach) {
 			s.order.each(i, func(a int) { inside[s.group[a]] += s.weight[a] })
 		}
 		since += w
-		switch {
-		case s.line[i].State == Built && ok[i] > 0:
-			out = append(out, reach{i, append([]float64{}, inside...)})
-			continue
-		case ok[i] > 0 && (best < 0 || ok[i] >= ok[best]):
-			best, kept = i, append(kept[:0], inside...)
+		if ok[i] > 0 && (!pending || ok[i] >= ok[best.commit]) {
+			best, pending = reach{i, append(best.inside[:0], inside...)}, true
 		}
-		if since >= spread {
+		if alone {
 			flush()
 		}
 	}

@@ -9,6 +9,9 @@ import (
 // tell together takes time in proportion to two to that power.
 const maxTogether = 4
 
+// worthwhile is what a further commit has to tell, in bits.
+const worthwhile = .02
+
 // together adds commits to a probe for machines that would idle: each the one that
 // tells most beyond the others, for each run of what all cost. All make as many runs.
 func (s *Search) together(first probe, ok []float64, machines int) []probe {
@@ -26,7 +29,7 @@ func (s *Search) together(first probe, ok []float64, machines int) []probe {
 				continue
 			}
 			g := s.joint(append(at[:len(at):len(at)], r.commit), atoms)
-			if v := g / (cost + s.buildCost(r.commit)); v > value && g > gain+noGain {
+			if v := g / (cost + s.buildCost(r.commit)); v > value && g > gain+worthwhile {
 				best, bestGain, value = r.commit, g, v
 			}
 		}

@@ -102,8 +102,8 @@ func (w World) Search(ctx context.Context, o Options, r *rand.Rand) (t Trial, er
 func (w World) right(a bisect.Answer) bool {
 	for _, c := range w.Culprits {
 		switch a.Ending {
-		case bisect.BadBefore:
-			return c == 0
+		case bisect.BadBefore: // or nothing is: the good end fails, too
+			return c == 0 || c >= len(w.Line)
 		case bisect.NoCulprit, bisect.Irreproducible:
 			return c >= len(w.Line)
 		}

@@ -17,10 +17,13 @@ type Study struct {
 	P, Q    func(*rand.Rand) float64 // of each trial
 	// Correlation is the share of boots that decide for all their runs.
 	Correlation float64
-	Options     Options
-	Trials      int
-	Seed        uint64
-	Workers     int // 0: one for each processor
+	// History is how many failures of other bad commits were seen before, which tell
+	// how often one fails and cost nothing.
+	History int
+	Options Options
+	Trials  int
+	Seed    uint64
+	Workers int // 0: one for each processor
 }
 
 // Fixed is the same chance in every trial.
@@ -110,9 +113,12 @@ func (s Study) Run(ctx context.Context) (Outcome, error) {
 
 func (s Study) trial(ctx context.Context, i int, stated *scores) (Trial, error) {
 	r := rand.New(rand.NewPCG(s.Seed, uint64(i)))
-	o := s.Options
+	w, o := s.world(r), s.Options
 	o.Watch = stated.watch
-	return s.world(r).Search(ctx, o, r)
+	if s.History > 0 {
+		o.Model = o.Model.WithHistory(w.history(s.History, r))
+	}
+	return w.Search(ctx, o, r)
 }
 
 // Show makes the first trial, with its steps, and tells its culprit.
@@ -120,6 +126,9 @@ func (s Study) Show(ctx context.Context) (Trial, int, error) {
 	r := rand.New(rand.NewPCG(s.Seed, 0))
 	w, o := s.world(r), s.Options
 	o.Steps = true
+	if s.History > 0 {
+		o.Model = o.Model.WithHistory(w.history(s.History, r))
+	}
 	t, err := w.Search(ctx, o, r)
 	return t, w.Culprits[0], err
 }

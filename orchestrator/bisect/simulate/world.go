@@ -98,3 +98,18 @@ func (w World) outcome(a bisect.Ask, chance float64, r *rand.Rand) bisect.Outcom
 	}
 	return bisect.Pass
 }
+
+// history draws the runs of bad commits until so many failed.
+func (w World) history(failures int, r *rand.Rand) (h bisect.History) {
+	for ran := 0; h.Bad.Failed < failures && ran < maxHistory; ran++ {
+		if r.Float64() < w.Fails[len(w.Fails)-1] {
+			h.Bad.Failed++
+		} else {
+			h.Bad.Passed++
+		}
+	}
+	return h
+}
+
+// maxHistory bounds the runs of a history.
+const maxHistory = 100_000
