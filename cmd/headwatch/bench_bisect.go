@@ -117,11 +117,11 @@ func (a *app) benchBisect(ctx context.Context, o benchBisectOptions) error {
 		CalibrationLimit: bisectCalibration, PlanCommits: bisectLong, PlanLimitS: bisectPlanLimit.Seconds(), Missed: []string{},
 	}
 	for _, p := range bisectPromises {
-		fmt.Fprintf(a.stderr, "p %g, q %g, %s: %d searches\n", p.p, p.q, knowledges[p.knows], o.trials)
 		row, err := b.row(ctx, p)
 		if err != nil {
 			return rig(err)
 		}
+		fmt.Fprintf(a.stderr, "p %g, q %g, %s: %.3f ± %.3f × the bound, right %.4f, %.0f to confirm\n", p.p, p.q, row.Knowledge, row.Ratio, row.RatioError, row.Accuracy, row.Verify)
 		b.Rows = append(b.Rows, row)
 	}
 	fmt.Fprintf(a.stderr, "calibration: %d searches\n", 5*o.trials)

@@ -53,15 +53,18 @@ func (s *Search) answer(c classes) Answer {
 	return Answer{}
 }
 
+// negligible is the mass below which a candidate is none.
+const negligible = 1e-6
+
 // open is the answer of a search that stops short: the fewest commits that together
-// have the confidence, or all of them.
+// have the confidence, or all that have any.
 func (s *Search) open(c classes, e Ending) Answer {
 	of := map[int]bool{}
 	a := Answer{Ending: e}
 	rest := classes{mass: append([]float64{}, c.mass...)}
 	for a.Confidence < s.model.Confidence {
 		top := rest.likeliest()
-		if rest.mass[top] <= 0 {
+		if rest.mass[top] < negligible {
 			break
 		}
 		a.Confidence += rest.mass[top]
