@@ -116,6 +116,13 @@ func (a *app) benchBisect(ctx context.Context, o benchBisectOptions) error {
 		Commits: bisectCommits, BuildCost: bisectBuild, Trials: o.trials, Seed: o.seed, AccuracyLowLeast: bisectAccuracyLeast,
 		CalibrationLimit: bisectCalibration, PlanCommits: bisectLong, PlanLimitS: bisectPlanLimit.Seconds(), Missed: []string{},
 	}
+	fmt.Fprintf(a.stderr, "calibration: %d searches\n", 5*o.trials)
+	if err := b.calibrate(ctx); err != nil {
+		return rig(err)
+	}
+	if err := b.plan(ctx); err != nil {
+		return rig(err)
+	}
 	for _, p := range bisectPromises {
 		row, err := b.row(ctx, p)
 		if err != nil {
@@ -123,13 +130,6 @@ func (a *app) benchBisect(ctx context.Context, o benchBisectOptions) error {
 		}
 		fmt.Fprintf(a.stderr, "p %g, q %g, %s: %.3f ± %.3f × the bound, right %.4f, %.0f to confirm\n", p.p, p.q, row.Knowledge, row.Ratio, row.RatioError, row.Accuracy, row.Verify)
 		b.Rows = append(b.Rows, row)
-	}
-	fmt.Fprintf(a.stderr, "calibration: %d searches\n", 5*o.trials)
-	if err := b.calibrate(ctx); err != nil {
-		return rig(err)
-	}
-	if err := b.plan(ctx); err != nil {
-		return rig(err)
 	}
 	b.compare()
 	if a.json {

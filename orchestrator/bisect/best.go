@@ -5,7 +5,7 @@ import "math"
 const (
 	// buildShare is the share of a build's cost that a choice counts: the image
 	// serves runs that are chosen later, too. Measured: docs/bisect.md.
-	buildShare = .5
+	buildShare = .3
 	// leading is the mass from which the likeliest commit is worth proving.
 	leading = .5
 	// noGain is what a probe has to tell, in bits, to be worth anything.
