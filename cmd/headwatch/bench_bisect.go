@@ -116,13 +116,6 @@ func (a *app) benchBisect(ctx context.Context, o benchBisectOptions) error {
 		Commits: bisectCommits, BuildCost: bisectBuild, Trials: o.trials, Seed: o.seed, AccuracyLowLeast: bisectAccuracyLeast,
 		CalibrationLimit: bisectCalibration, PlanCommits: bisectLong, PlanLimitS: bisectPlanLimit.Seconds(), Missed: []string{},
 	}
-	fmt.Fprintf(a.stderr, "calibration: %d searches\n", 5*o.trials)
-	if err := b.calibrate(ctx); err != nil {
-		return rig(err)
-	}
-	if err := b.plan(ctx); err != nil {
-		return rig(err)
-	}
 	for _, p := range bisectPromises {
 		row, err := b.row(ctx, p)
 		if err != nil {
@@ -130,6 +123,13 @@ func (a *app) benchBisect(ctx context.Context, o benchBisectOptions) error {
 		}
 		fmt.Fprintf(a.stderr, "p %g, q %g, %s: %.3f ± %.3f × the bound, right %.4f, %.0f to confirm\n", p.p, p.q, row.Knowledge, row.Ratio, row.RatioError, row.Accuracy, row.Verify)
 		b.Rows = append(b.Rows, row)
+	}
+	fmt.Fprintf(a.stderr, "calibration: %d searches\n", 2*o.trials)
+	if err := b.calibrate(ctx); err != nil {
+		return rig(err)
+	}
+	if err := b.plan(ctx); err != nil {
+		return rig(err)
 	}
 	b.compare()
 	if a.json {
@@ -176,7 +176,7 @@ func (b *bisectBench) calibrate(ctx context.Context) error {
 	m := bisect.DefaultModel()
 	m.Before, m.None = 0, 0
 	out, err := simulate.Study{
-		Commits: calibrationCommits, P: simulate.Drawn(m.P), Q: simulate.Drawn(m.Q), Trials: 5 * b.Trials, Seed: b.Seed,
+		Commits: calibrationCommits, P: simulate.Drawn(m.P), Q: simulate.Drawn(m.Q), Trials: 2 * b.Trials, Seed: b.Seed,
 		Options: simulate.Options{Model: m},
 	}.Run(ctx)
 	for _, d := range out.Calibration {

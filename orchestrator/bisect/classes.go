@@ -1,9 +1,6 @@
 package bisect
 
-import (
-	"math"
-	"slices"
-)
+import "math"
 
 // A commit beyond which nothing could be obtained is likely broken as well: its
 // chance is 1 - breakShare·e^(-d/breakReach) at distance d from a known break.
@@ -21,46 +18,57 @@ const (
 // obtainable gives each commit's chance of being built, booted and asked; 0 is for
 // those that are broken, or not worth a try.
 func (s *Search) obtainable() []float64 {
-	broken, fine := make([]bool, len(s.line)), make([]bool, len(s.line))
+	// trouble is how sure it is that a commit is broken, or crashes in other ways only.
+	trouble, any := make([]float64, len(s.line)), false
 	for i, c := range s.line {
-		broken[i], fine[i] = !c.testable(), c.State == Built
+		if !c.testable() {
+			trouble[i], any = 1, true
+		}
 	}
 	for _, a := range s.asked {
-		if t := a.total; t.Failed+t.Passed == 0 && t.Other >= masked {
-			broken[a.commit], fine[a.commit] = true, false
+		if t := a.total; t.Failed+t.Passed == 0 && t.Other > 0 {
+			if trouble[a.commit], any = float64(t.Other)/float64(t.Other+1), true; t.Other >= masked {
+				trouble[a.commit] = 1
+			}
 		}
 	}
 	ok := make([]float64, len(s.line))
 	for i := range ok {
-		ok[i] = 1
+		ok[i] = 1 - math.Floor(trouble[i])
 	}
-	// From both sides: what was obtained shields from breaks behind it.
-	spread := func(i int, since *float64) {
-		switch {
-		case broken[i]:
-			*since = 0
-		case fine[i]:
-			*since = math.Inf(1)
-		case math.IsInf(*since, 1):
-		default:
-			*since++
-			ok[i] *= 1 - breakShare*math.Exp(-*since/breakReach)
-		}
-	}
-	if !slices.Contains(broken, true) {
+	if !any {
 		return ok
 	}
-	left, right := math.Inf(1), math.Inf(1)
+	// From both sides: what was obtained shields from breaks behind it.
+	var left, right shadow
 	for i := range ok {
-		spread(i, &left)
-		spread(len(ok)-1-i, &right)
+		j := len(ok) - 1 - i
+		ok[i] *= left.over(trouble[i], s.line[i].State == Built)
+		ok[j] *= right.over(trouble[j], s.line[j].State == Built)
 	}
 	for i := range ok {
-		if broken[i] || ok[i] < hopeless {
+		if ok[i] < hopeless {
 			ok[i] = 0
 		}
 	}
 	return ok
+}
+
+// shadow is what a break casts on the commits beyond it.
+type shadow struct{ sure, distance float64 }
+
+// over moves to the next commit, and gives what the shadow leaves of its chance.
+func (s *shadow) over(trouble float64, built bool) float64 {
+	switch {
+	case trouble > 0:
+		*s = shadow{sure: trouble}
+	case built:
+		*s = shadow{}
+	case s.sure > 0:
+		s.distance++
+		return 1 - s.sure*breakShare*math.Exp(-s.distance/breakReach)
+	}
+	return 1
 }
 
 // yield is the share of a commit's runs that say something.

@@ -6,11 +6,11 @@
 //
 //	Line       the commits: what is built, what cannot be, what a build costs
 //	Evidence   what runs said, one entry for each run, kept per cold boot
-//	Search     both with a Model of how bad commits fail
+//	Model      how bad and good commits fail, as far as that is known before
+//	Search     line and evidence under a model
 //	Posterior  how likely each commit is the culprit, and how often a bad one fails
-//	Plan       what to build and run next, or why there is nothing left to do
-//	Verify     the runs that are still wanted before anybody is accused
-//	Forecast   what all of it will cost
+//	Plan       what to build and run next, to narrow or to confirm, or the Answer
+//	Forecast   what all of it will cost, and whether a budget can suffice
 //
 // Costs are in runs: one boot and test is 1. docs/bisect.md explains the method
 // and has its measurements; package simulate measures them again.

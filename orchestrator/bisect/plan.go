@@ -27,8 +27,8 @@ type Ask struct {
 type Plan struct {
 	Goal  Goal
 	Asks  []Ask
-	Ahead []int // commits worth building meanwhile, the one that passes would want first
-	Cost  float64
+	Ahead []int   // commits worth building meanwhile, the one that passes would want first
+	Cost  float64 // of the asks, at most
 	Answer
 }
 
@@ -59,32 +59,33 @@ func (s *Search) Plan(o Options) Plan {
 	default:
 		p.Goal = Stop
 	}
-	for _, a := range p.Asks {
-		p.Cost += float64(a.Runs)
-		if !a.Reverted {
-			p.Cost += s.buildCost(a.Commit)
-		}
-	}
-	if o.Budget > 0 && p.Goal != Stop && o.Spent+s.least(p) > o.Budget {
-		p.Goal, p.Asks, p.Ahead, p.Cost = Stop, nil, nil, 0
-		if p.Ending == 0 || p.Ending == Irreproducible {
-			p.Answer = s.open(c, OverBudget)
-		}
-	}
+	p.within(s, c, o)
 	return p
 }
 
-// least is what a plan costs at the very least.
-func (s *Search) least(p Plan) (cost float64) {
-	cost = math.Inf(1)
-	for _, a := range p.Asks {
-		one := 1.0
+// within cuts a plan to what may still be spent, and tells what it costs.
+func (p *Plan) within(s *Search, c classes, o Options) {
+	asks := p.Asks
+	p.Asks = nil
+	for _, a := range asks {
+		build := 0.0
 		if !a.Reverted {
-			one += s.buildCost(a.Commit)
+			build = s.buildCost(a.Commit)
 		}
-		cost = min(cost, one)
+		if o.Budget > 0 {
+			a.Runs = int(min(float64(a.Runs), o.Budget-o.Spent-p.Cost-build))
+		}
+		if a.Runs > 0 {
+			p.Asks = append(p.Asks, a)
+			p.Cost += build + float64(a.Runs)
+		}
 	}
-	return cost
+	if len(asks) > 0 && len(p.Asks) == 0 {
+		p.Goal, p.Ahead = Stop, nil
+		if p.Ending == 0 {
+			p.Answer = s.open(c, OverBudget)
+		}
+	}
 }
 
 // narrow chooses what tells the candidates apart.
@@ -97,7 +98,7 @@ func (s *Search) narrow(p *Plan, ok []float64, c classes, o Options) {
 	}
 	first.runs = s.trimmed(first, c)
 	probes := []probe{first}
-	if mean := s.failing(); mean >= manyCommits {
+	if s.failing() >= manyCommits {
 		probes = s.together(first, ok, o.Machines)
 	}
 	for _, x := range probes {
