@@ -35,7 +35,7 @@ func (s *Search) answer(c classes) Answer {
 	top := c.likeliest()
 	switch need := s.model.Confidence; {
 	case s.irreproducible():
-		return Answer{Ending: Irreproducible, Confidence: 1 - need}
+		return Answer{Ending: Irreproducible, Confidence: 1 - unseen}
 	case c.mass[top] >= need:
 		a := Answer{Ending: Range, Commits: s.members(c, map[int]bool{top: true}), Confidence: c.mass[top]}
 		if len(a.Commits) == 1 {

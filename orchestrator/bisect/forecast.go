@@ -43,7 +43,7 @@ func (s *Search) Forecast() Forecast {
 	}
 	f.Search, f.Verify = over*f.Search/max(total, 1e-9), f.Verify/max(total, 1e-9)+s.model.BuildCost
 	f.High = overHigh * max(f.Search, over*bits*each(p.Low))
-	if runs, ended := s.reproduction(); !ended && runs > 1 {
+	if runs, ended := s.reproduction(); !ended && runs > 1 { // the failures of the bad end are still to come
 		n := float64(s.model.Reproduce)
 		f.Least, f.Search, f.High = f.Least+n, f.Search+n/p.Mean, f.High+n/max(p.Low, 1e-9)
 	}

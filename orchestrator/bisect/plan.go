@@ -208,12 +208,15 @@ func (s *Search) reproduction() (runs int, ended bool) {
 // manyFailures of the bad end are enough, however cheap one is.
 const manyFailures = 5
 
-// patience is after how many runs without a failure a bad end does not fail: less
-// than one in a hundred would not, at the lowest p of the model.
+// unseen is the share of bugs that may be given up for not showing.
+const unseen = .01
+
+// patience is after how many runs without a failure a bad end does not fail: so few
+// would not, at the lowest p of the model.
 func (m Model) patience() int {
 	for i, v := range m.P.Values {
 		if m.P.Weights[i] > 0 && v > 0 {
-			return int(min(max(1, math.Ceil(math.Log(.01)/math.Log1p(-clamp(v)))), 10_000))
+			return int(min(max(1, math.Ceil(math.Log(unseen)/math.Log1p(-clamp(v)))), 10_000))
 		}
 	}
 	return 10_000
