@@ -18,7 +18,7 @@ const handshakeLost = 3
 // sends them again after 1, 2 and 4 seconds, and the connection opens and works.
 func handshake() row {
 	return row{
-		name: "r08", layer: suites.Functional, timed: true, timeout: 2 * time.Minute,
+		name: "r08", layer: suites.Functional, timed: true, timeout: time.Minute,
 		summary: "the first 3 SYNs lost, then the first 3 SYN|ACKs: sent again after 1, 2, 4 s, and the connection works",
 		plan: func(Family, *suites.T) Plan {
 			return Plan{Script: &peer.ScriptOptions{}, Tries: 2, Rounds: 2, Run: shake, Look: shaken, Uncounted: causes}

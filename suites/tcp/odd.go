@@ -40,7 +40,7 @@ var oddKinds = []oddKind{
 // 3.10.7; RFC 5961, sections 3 to 5).
 func odd() row {
 	return row{
-		name: "f06", layer: suites.Functional, timeout: 2 * time.Minute,
+		name: "f06", layer: suites.Functional, timeout: time.Minute,
 		summary: "SYN, SYN|FIN, RST in the window, ACK of nothing, in each state: one answer each, no loop, connections live on",
 		plan: func(Family, *suites.T) Plan {
 			o := &oddities{}

@@ -196,7 +196,10 @@ func (s *Stream) judgeWindow(x *seen, rec *Sent, from int64) {
 	if x.has(wire.FIN) {
 		end-- // it needs no room
 	}
-	if iw := int64(s.a.profile.InitialWindow) * s.size(); iw > 0 && s.mine.syn && s.now.una <= 1 && end > 1+iw {
+	// The first duplicates let a segment each go beyond it (RFC 3042), and a recovery what
+	// it takes to be gone.
+	iw := int64(s.a.profile.InitialWindow) * s.size()
+	if more := int64(min(s.now.dups, 2)) * s.size(); iw > 0 && s.mine.syn && s.now.una <= 1 && !s.recovery.on && end > 1+iw+more {
 		s.found(InitialWindow, x, from, end, "%d bytes outstanding before any was acknowledged; %d segments are %d", end-1, s.a.profile.InitialWindow, iw)
 	}
 	limit := s.allowed(x.at)
