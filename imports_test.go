@@ -41,6 +41,7 @@ var rules = []rule{
 	{"orchestrator/pipeline", []string{"suites"}},
 	{"orchestrator/verdict", []string{"suites"}},
 	{"orchestrator/bisect", nil},
+	{"orchestrator/bisect/simulate", []string{"orchestrator/bisect"}},
 	{"orchestrator/demo", nil},
 	{"orchestrator/report", nil},
 	{"orchestrator", []string{"suites", "runners", "orchestrator/pipeline", "orchestrator/verdict", "orchestrator/bisect"}},

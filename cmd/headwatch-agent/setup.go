@@ -10,6 +10,7 @@ import (
 	"github.com/headwatch/headwatch/runners/guest"
 	"github.com/headwatch/headwatch/runners/guest/renewal"
 	"github.com/headwatch/headwatch/suites"
+	terminals "github.com/headwatch/headwatch/suites/console/guest"
 	kernel "github.com/headwatch/headwatch/suites/kernel/guest"
 	kyua "github.com/headwatch/headwatch/suites/kyua/guest"
 	race "github.com/headwatch/headwatch/suites/race/guest"
@@ -80,7 +81,7 @@ func operations(c control, s setup, tests *kyua.Runs) map[string]guest.Operation
 		},
 	}
 	maps.Copy(ops, renewal.Operations())
-	for _, suite := range []map[string]suites.Operation{kernel.Operations(), smoke.Operations(), race.Operations(), tests.Operations(), tcp.Operations()} {
+	for _, suite := range []map[string]suites.Operation{kernel.Operations(), smoke.Operations(), race.Operations(), tests.Operations(), tcp.Operations(), terminals.Operations()} {
 		for name, op := range suite {
 			ops[name] = op
 		}

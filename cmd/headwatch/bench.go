@@ -56,7 +56,7 @@ prints the CPU time that this process takes for one, QEMU's own left out.`,
 			return a.benchDemo(cmd.Context())
 		},
 	}
-	cmd.AddCommand(benchBuildCommand(a), benchConsoleCommand(a), benchWireCommand(a), benchDetectCommand(a), benchAlarmsCommand(a))
+	cmd.AddCommand(benchBuildCommand(a), benchConsoleCommand(a), benchWireCommand(a), benchDetectCommand(a), benchAlarmsCommand(a), benchBisectCommand(a))
 	cmd.Flags().StringVar(&o.target, "target", "", "`target` of the pipeline (clone, overhead; default of the latter: linux)")
 	cmd.Flags().StringVar(&o.image, "image", "", "`id` of an image of the state directory (clone, overhead)")
 	cmd.Flags().StringVar(&profile, "profile", "", "`file` for a CPU profile (overhead)")

@@ -131,7 +131,7 @@ Exit codes fit "git bisect run": 0 good, 1 bad (a failed case, a new regression)
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "log more")
 	root.AddCommand(
 		demoCommand(a), nightlyCommand(a), serveCommand(a), buildCommand(a), runCommand(a), reproduceCommand(a), vmCommand(a),
-		detectCommand(a), knownCommand(a), reportCommand(a), suitesCommand(a), nicsCommand(a), doctorCommand(a), fsckCommand(a), gcCommand(a), benchCommand(a), pipelinesCommand(a),
+		bisectCommand(a), detectCommand(a), knownCommand(a), reportCommand(a), suitesCommand(a), nicsCommand(a), doctorCommand(a), fsckCommand(a), gcCommand(a), benchCommand(a), pipelinesCommand(a),
 		manCommand(), versionCommand(a),
 	)
 	return root

@@ -6,6 +6,7 @@ import (
 
 	"github.com/headwatch/headwatch/orchestrator/pipeline"
 	"github.com/headwatch/headwatch/suites"
+	"github.com/headwatch/headwatch/suites/console"
 	"github.com/headwatch/headwatch/suites/kyua"
 	"github.com/headwatch/headwatch/suites/smoke"
 	"github.com/headwatch/headwatch/suites/tcp"
@@ -15,7 +16,7 @@ import (
 func allSuites() []suites.Suite { return suitesWith(kyua.Options{}) }
 
 func suitesWith(k kyua.Options) []suites.Suite {
-	return []suites.Suite{smoke.Suite(), tcp.Suite(), kyua.Suite(k)}
+	return []suites.Suite{smoke.Suite(), tcp.Suite(), console.Suite(), kyua.Suite(k)}
 }
 
 // suitesOf are the suites as a pipelines file wants them.

@@ -1,9 +1,8 @@
-// Package bisect searches a line of commits for the one that made a case bad.
-// It is pure: it sees verdicts and counts, and says which commit to test next.
-//
-// This is a plain binary search over verdicts that were repeated before they
-// were given. It does not plan repeats against the cost of builds.
 package bisect
+
+// A plain binary search over verdicts that were repeated before they were given. It
+// does not plan repeats against the cost of builds; Search does, and takes its place
+// when the orchestrator plans with it.
 
 // State is what is known of a commit. The zero value means that nothing is.
 type State int

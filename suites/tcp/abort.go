@@ -140,13 +140,18 @@ func (m *matrix) rounds(s state, e ending) func(context.Context, int) error {
 	}
 }
 
-// open opens connections from the script to the guest.
+// open opens connections from the script to the guest, each from another port.
 func (m *matrix) open(ctx context.Context, count int, o peer.ConnOptions) ([]*victim, error) {
-	conns := make([]*peer.Conn, count)
 	ports := make([]uint16, count)
 	for i := range ports {
 		ports[i] = m.nextPort()
 	}
+	return m.openFrom(ctx, ports, o)
+}
+
+// openFrom opens a connection from each of the ports.
+func (m *matrix) openFrom(ctx context.Context, ports []uint16, o peer.ConnOptions) ([]*victim, error) {
+	conns := make([]*peer.Conn, len(ports))
 	ids := map[string]int{}
 	err := all(ctx,
 		func(ctx context.Context) error {
@@ -175,7 +180,7 @@ func (m *matrix) open(ctx context.Context, count int, o peer.ConnOptions) ([]*vi
 	if err != nil {
 		return nil, err
 	}
-	victims := make([]*victim, count)
+	victims := make([]*victim, len(conns))
 	for i, c := range conns {
 		id, ok := ids[c.Local.String()]
 		if !ok {

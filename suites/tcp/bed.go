@@ -98,6 +98,7 @@ type Bed struct {
 	cancel context.CancelCauseFunc
 	watch  sync.WaitGroup
 	prefix string // of metrics
+	hunger hunger
 
 	mu    sync.Mutex
 	port  uint16
@@ -151,6 +152,7 @@ func lay(ctx context.Context, t *suites.T, n int, f Family, plan Plan) (b *Bed, 
 		return b, err
 	}
 	b.watch.Go(b.guard)
+	b.watch.Go(b.taste)
 	if err := b.network(b.ctx, n); err != nil {
 		return b, b.because(err)
 	}
@@ -230,6 +232,9 @@ func (b *Bed) network(ctx context.Context, n int) error {
 	b.Name = fmt.Sprintf("NIC %d (%s)", n, b.iface.Name)
 	up := true
 	if err := g.Call(ctx, kguest.OpInterface, kguest.InterfaceArgs{Name: b.iface.Name, Up: &up}, nil); err != nil {
+		return err
+	}
+	if err := pin(ctx, g, addressing[g.OS()]); err != nil {
 		return err
 	}
 	for _, a := range []netip.Prefix{b.Guest().V4, b.Guest().V6} {

@@ -18,7 +18,7 @@ const handshakeLost = 3
 // sends them again after 1, 2 and 4 seconds, and the connection opens and works.
 func handshake() row {
 	return row{
-		name: "r08", layer: suites.Functional, timed: true, timeout: 2 * time.Minute,
+		name: "r08", layer: suites.Functional, timed: true, timeout: time.Minute,
 		summary: "the first 3 SYNs lost, then the first 3 SYN|ACKs: sent again after 1, 2, 4 s, and the connection works",
 		plan: func(Family, *suites.T) Plan {
 			return Plan{Script: &peer.ScriptOptions{}, Tries: 2, Rounds: 2, Run: shake, Look: shaken, Uncounted: causes}
@@ -42,7 +42,7 @@ func shake(ctx context.Context, b *Bed) error {
 	if err := b.Cable.SetRules([]wire.Rule{lose, delayed(dropRTT)}); err != nil {
 		return err
 	}
-	c, err := b.DialScriptAt(ctx, role, port, peer.ConnOptions{}, nil)
+	c, err := shakeHands(ctx, b, role, port)
 	if err != nil {
 		return within(role.String(), err)
 	}
@@ -53,6 +53,22 @@ func shake(ctx context.Context, b *Bed) error {
 		return err
 	}
 	return c.Close(ctx)
+}
+
+// handshakeLimit is how long a handshake may take whose first three segments are lost:
+// 1 + 2 + 4 s and as much again.
+const handshakeLimit = 15 * time.Second
+
+// shakeHands opens the connection, and says when that takes too long: the peer sends
+// nothing again.
+func shakeHands(ctx context.Context, b *Bed, role Role, port uint16) (*Conn, error) {
+	bounded, cancel := context.WithTimeoutCause(ctx, handshakeLimit, errStalled)
+	defer cancel()
+	c, err := b.DialScriptAt(bounded, role, port, peer.ConnOptions{}, nil)
+	if err != nil && context.Cause(bounded) == errStalled {
+		return nil, stallf("the handshake is not complete after %v, and what was lost of it does not come again", handshakeLimit)
+	}
+	return c, err
 }
 
 // shaken measures the gaps.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -12,7 +11,6 @@ import (
 	"github.com/headwatch/headwatch/suites"
 	"github.com/headwatch/headwatch/suites/tcp/guest"
 	"github.com/headwatch/headwatch/suites/wire"
-	"github.com/headwatch/headwatch/suites/wire/judge"
 	"github.com/headwatch/headwatch/suites/wire/peer"
 )
 
@@ -20,8 +18,7 @@ const (
 	icmpBytes = 1000
 	icmpMTU   = 1300 // that a router on the way says it has; IPv6 has no less than 1280
 	icmpHole  = 1300 // bytes: longer frames vanish in the black hole
-	// icmpLate is by when a sender that was told sends no longer segments any more.
-	icmpLate = 500 * time.Millisecond
+	icmpFirst = 8    // segments that are outstanding when an error tells of the first of them
 )
 
 // icmpError is a message that tells of a packet's fate.
@@ -29,27 +26,37 @@ type icmpError struct {
 	name       string
 	kind, code byte
 	hard       bool // RFC 1122, section 4.2.3.9: before a connection stands it may end it
+	transit    bool // its time to live was over on the way
 }
 
 // icmpErrors are those of a family (RFC 792, RFC 1812; RFC 4443).
 func icmpErrors(f Family) []icmpError {
 	if f == V6 {
 		return []icmpError{
-			{"no route", 1, 0, false}, {"prohibited", 1, 1, true}, {"address unreachable", 1, 3, false},
-			{"port unreachable", 1, 4, true}, {"hop limit exceeded", 3, 0, false}, {"unknown next header", 4, 1, true},
+			{"no route", 1, 0, false, false}, {"prohibited", 1, 1, true, false}, {"address unreachable", 1, 3, false, false},
+			{"port unreachable", 1, 4, true, false}, {"hop limit exceeded", 3, 0, false, true}, {"unknown next header", 4, 1, true, false},
 		}
 	}
 	return []icmpError{
-		{"net unreachable", 3, 0, false}, {"host unreachable", 3, 1, false}, {"protocol unreachable", 3, 2, true},
-		{"port unreachable", 3, 3, true}, {"prohibited", 3, 13, true}, {"time exceeded", 11, 0, false},
+		{"net unreachable", 3, 0, false, false}, {"host unreachable", 3, 1, false, false}, {"protocol unreachable", 3, 2, true, false},
+		{"port unreachable", 3, 3, true, false}, {"prohibited", 3, 13, true, false}, {"time exceeded", 11, 0, false, true},
 	}
 }
 
-// softEnds are errors that a stack lets end a connection that does not stand yet, though
-// RFC 1122 says that soft ones must not. RFC 5461, section 3.1, has the reasons.
-var softEnds = map[string][]string{
-	"linux":   {"EHOSTUNREACH", "ENETUNREACH"}, // net/ipv4/tcp_ipv4.c, tcp_v4_err; net/ipv6/tcp_ipv6.c
-	"freebsd": nil,                             // netinet/tcp_subr.c, tcp_notify: after four SYNs
+// softEnds are what soft errors, by their kind, may be for the program while a connection
+// does not stand yet, though RFC 1122 says that they must not end it. RFC 5461, section
+// 3.1, has the reasons.
+var softEnds = map[string]func(e icmpError) []string{
+	// net/ipv4/tcp_ipv4.c, tcp_v4_err; net/ipv6/tcp_ipv6.c
+	"linux": func(icmpError) []string { return []string{"EHOSTUNREACH", "ENETUNREACH"} },
+	// netinet/tcp_subr.c, tcp_ctlinput: PRC_TIMXCEED_INTRANS with icmp_may_rst; of others
+	// tcp_notify keeps the memory only.
+	"freebsd": func(e icmpError) []string {
+		if e.transit {
+			return []string{"EHOSTUNREACH"}
+		}
+		return nil
+	},
 }
 
 // hardEnds are what a hard one may be for the program.
@@ -75,10 +82,7 @@ func icmp() row {
 }
 
 // icmpParts remembers what its parts are to be judged by.
-type icmpParts struct {
-	forged, told *Conn
-	toldAt       time.Duration
-}
+type icmpParts struct{ forged, told *Conn }
 
 func (p *icmpParts) run(ctx context.Context, b *Bed) error {
 	for _, part := range []struct {
@@ -131,9 +135,9 @@ func icmpConnecting(ctx context.Context, b *Bed) error {
 	errs := icmpErrors(b.Family)
 	forged := errs[3]
 	for i, e := range append(errs, forged) {
-		allowed := softEnds[b.T.Guest.OS()]
-		if e.hard {
-			allowed = hardEnds
+		allowed := hardEnds
+		if soft := softEnds[b.T.Guest.OS()]; !e.hard && soft != nil {
+			allowed = soft(e)
 		}
 		name, off := e.name, wire.Seq(0)
 		if i == len(errs) {
@@ -193,79 +197,6 @@ func (b *Bed) connectingTold(ctx context.Context, e icmpError, off wire.Seq, all
 	return within("close", b.T.Guest.Call(ctx, guest.OpClose, guest.CloseArgs{ID: s.ID, Abort: true}, nil))
 }
 
-// forgedTooBig quotes what was not sent: segments stay as long as they are.
-func (p *icmpParts) forgedTooBig(ctx context.Context, b *Bed) (err error) {
-	p.forged, err = b.tooBig(ctx, 500_000_000, func() {})
-	return err
-}
-
-// tooBig quotes what is outstanding: it is sent again in shorter segments, and so is all
-// that follows (RFC 1191, RFC 8201).
-func (p *icmpParts) tooBig(ctx context.Context, b *Bed) (err error) {
-	p.told, err = b.tooBig(ctx, 0, func() { p.toldAt = b.Cable.Now() })
-	return err
-}
-
-// tooBig opens a connection, and says of its first segment, or of one that lies off from
-// it, that it was too big; then it takes what comes.
-func (b *Bed) tooBig(ctx context.Context, off wire.Seq, note func()) (*Conn, error) {
-	c, err := b.DialScript(ctx, Active, peer.ConnOptions{Policy: hush}, nil)
-	if err != nil {
-		return nil, err
-	}
-	size := b.MSS()
-	if err := c.Send(ctx, int64(8*size), false); err != nil {
-		return nil, err
-	}
-	if err := c.Arrived(ctx); err != nil {
-		return nil, err
-	}
-	note()
-	if err := b.tell(ctx, b.tooBigError(), icmpMTU, c.Flow, c.Script.State().IRS+1+off, size); err != nil {
-		return nil, err
-	}
-	// The guest sends something again, at the latest when its timer runs out.
-	if _, err := c.Script.Expect(ctx, func(p *wire.Packet) bool { return p.TCP.Seq == c.Script.State().IRS+1 && len(p.TCP.Payload) > 0 }); err != nil {
-		return nil, peers(ctx, "the first segment comes again", err)
-	}
-	c.Script.SetPolicy(peer.Policy{})
-	c.Script.Ack()
-	if err := c.Send(ctx, int64(20*size), false); err != nil {
-		return nil, err
-	}
-	if err := c.Arrived(ctx); err != nil {
-		return nil, err
-	}
-	return c, c.Close(ctx)
-}
-
-func (b *Bed) tooBigError() icmpError {
-	if b.Family == V6 {
-		return icmpError{"packet too big", 2, 0, false}
-	}
-	return icmpError{"fragmentation needed", 3, 4, false}
-}
-
-// icmpBlackHole loses long frames and says nothing. After some timeouts the guest tries
-// shorter ones (RFC 4821).
-func icmpBlackHole(ctx context.Context, b *Bed) error {
-	rule := wire.Rule{Name: "black hole", Match: wire.Match{Dir: wire.FromGuest, MinLength: icmpHole}, Do: wire.Action{Drop: true}}
-	if err := b.Cable.SetRules([]wire.Rule{rule}); err != nil {
-		return err
-	}
-	c, err := b.DialScript(ctx, Active, peer.ConnOptions{}, nil)
-	if err != nil {
-		return err
-	}
-	if err := c.Send(ctx, int64(8*b.MSS()), false); err != nil {
-		return err
-	}
-	if err := c.Arrived(ctx); err != nil {
-		return err
-	}
-	return errors.Join(c.Close(ctx), b.Cable.SetRules(nil))
-}
-
 // tell sends an error about a segment of the guest. The packet is quoted with as much of
 // it as every router gives: the IP header and 8 bytes (RFC 792), more with IPv6.
 func (b *Bed) tell(ctx context.Context, e icmpError, mtu uint16, flow wire.Flow, seq wire.Seq, length int) error {
@@ -289,33 +220,4 @@ func (b *Bed) tell(ctx context.Context, e icmpError, mtu uint16, flow wire.Flow,
 	}
 	binary.BigEndian.PutUint16(m[2:], sum)
 	return b.Script.Send(ctx, wire.Packet{Dst: to, Proto: proto, Payload: m})
-}
-
-func (p *icmpParts) look(b *Bed, e *Evidence) error {
-	if s := e.Stream(p.forged); s == nil || longest(s, 0) < int64(b.MSS()) {
-		return suites.Failf("too big, forged: the segments became shorter, though the error quotes what was never sent")
-	}
-	limit := int64(icmpMTU - 40)
-	if b.Family == V6 {
-		limit -= 20
-	}
-	s := e.Stream(p.told)
-	if s == nil {
-		return fmt.Errorf("nothing of the connection was on the wire")
-	}
-	if n := longest(s, p.toldAt+icmpLate); n > limit {
-		return latef("too big: a segment of %d bytes %v after it was told that %d are too many", n, icmpLate, limit+1)
-	}
-	b.Measure("segment_after_too_big_bytes", float64(longest(s, p.toldAt+icmpLate)))
-	return nil
-}
-
-// longest is the most bytes that a segment had from a time on.
-func longest(s *judge.Stream, from time.Duration) (n int64) {
-	for i := range s.Sent {
-		if x := &s.Sent[i]; x.At >= from && x.Flags&wire.SYN == 0 {
-			n = max(n, x.End-x.Start)
-		}
-	}
-	return n
 }

@@ -40,7 +40,7 @@ var oddKinds = []oddKind{
 // 3.10.7; RFC 5961, sections 3 to 5).
 func odd() row {
 	return row{
-		name: "f06", layer: suites.Functional, timeout: 2 * time.Minute,
+		name: "f06", layer: suites.Functional, timeout: time.Minute,
 		summary: "SYN, SYN|FIN, RST in the window, ACK of nothing, in each state: one answer each, no loop, connections live on",
 		plan: func(Family, *suites.T) Plan {
 			o := &oddities{}
@@ -119,7 +119,10 @@ func (v *victim) speaks(ctx context.Context) error {
 }
 
 // oddities are those of an execution of F06.
-type oddities struct{ all []*oddity }
+type oddities struct {
+	all   []*oddity
+	burst burst
+}
 
 func (o *oddities) run(ctx context.Context, b *Bed) error {
 	o.all = nil
@@ -151,6 +154,9 @@ func (o *oddities) run(ctx context.Context, b *Bed) error {
 		return err
 	}
 	o.all = append(o.all, opening.all...)
+	if err := o.flood(ctx, b, m.port); err != nil {
+		return err
+	}
 	return o.live(ctx, b, m)
 }
 
@@ -226,7 +232,7 @@ func (o *oddities) look(b *Bed, e *Evidence) error {
 		}
 	}
 	b.Measure("oddities", float64(len(o.all)))
-	return nil
+	return o.burst.look(b, e)
 }
 
 // judgeAnswers judges how many segments without data came of so many.

@@ -31,6 +31,13 @@ func pinned(os string) []Setting {
 	return nil
 }
 
+// addressing are settings that make an address usable at once. FreeBSD has a flag for that,
+// too, and does not look at it (IN6_IFF_NODAD): what connects in the next second has no
+// address to do so from.
+var addressing = map[string][]Setting{
+	"freebsd": {{Name: "net.inet6.ip6.dad_count", Value: "0", Why: "netinet6/nd6_nbr.c, nd6_dad_start"}},
+}
+
 // freeBSDSettings have their places in sys/netinet; times are in milliseconds.
 func freeBSDSettings() []Setting {
 	return []Setting{

@@ -154,6 +154,8 @@ func findingCases() []findingCase {
 			has: open + burst(0.1, 0, 1) + "0.12 < . 1:1 ack 1461 win 1000\n" + burst(0.2, 1, 4, 1, 2, 3, 4) + burst(0.45, 1, 4) + "0.47 < . 1:1 ack 7301 win 1000"},
 		{code: InitialWindow, name: "eleven", not: open + burst(0.1, 0, 10) + "0.12 < . 1:1 ack 14601 win 1000",
 			has: open + burst(0.1, 0, 11) + "0.12 < . 1:1 ack 16061 win 1000"},
+		{code: InitialWindow, name: "one more than left by SACK", not: open + burst(0.1, 0, 10, 0) + "0.12 < . 1:1 ack 1 win 1000 sack 1461:4381\n" + burst(0.1202, 10, 2) + "0.1215 < . 1:1 ack 1 win 1000 sack 1461:5841\n0.1217 > . 1:1461 ack 1 win 1000\n0.14 < . 1:1 ack 17521 win 1000",
+			has: open + burst(0.1, 0, 10, 0) + "0.12 < . 1:1 ack 1 win 1000 sack 1461:4381\n" + burst(0.1202, 10, 3) + "0.1215 < . 1:1 ack 1 win 1000 sack 1461:5841\n0.1217 > . 1:1461 ack 1 win 1000\n0.14 < . 1:1 ack 18981 win 1000"},
 		{code: MSSExceeded, name: "by a byte", not: open + burst(0.1, 0, 1) + "0.12 < . 1:1 ack 1461 win 1000",
 			has: open + "0.1 > . 1:1462 ack 1 win 1000\n0.12 < . 1:1 ack 1462 win 1000"},
 		{code: ContentChanged, name: "a resent segment", not: timeouts, others: true,

@@ -102,7 +102,14 @@ type Finding struct {
 	// sequence space; equal when it is about none.
 	Start, End int64
 	Text       string // one line, with the numbers
+	// A guest whose host held it up for Held since Since does the same. Held 0: it does
+	// not, or the judge cannot tell.
+	Since, Held time.Duration
 }
+
+// ifHeld says how long a host must have held the guest up, and since when, to be the one
+// who caused it.
+func (f *Finding) ifHeld(since, held time.Duration) { f.Since, f.Held = since, held }
 
 // Section is where it is written, such as "RFC 6298 5.5"; empty for those that are
 // about the judging.
@@ -124,10 +131,12 @@ func (f *Finding) String() string {
 	return line
 }
 
-func (a *Analysis) report(f Finding) {
+// report keeps a finding, and gives the kept one.
+func (a *Analysis) report(f *Finding) *Finding {
 	if len(a.Findings) >= maxFindings {
 		a.Omitted++
-		return
+		return f
 	}
-	a.Findings = append(a.Findings, f)
+	a.Findings = append(a.Findings, *f)
+	return &a.Findings[len(a.Findings)-1]
 }

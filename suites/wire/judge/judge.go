@@ -193,12 +193,12 @@ func (x *seen) bytes() []byte {
 func (a *Analysis) wellFormed(x *seen, flow wire.Flow) bool {
 	switch p := x.p; {
 	case p.Malformed != "":
-		a.report(Finding{Code: Malformed, Flow: flow, At: x.at, Event: x.n, Text: "sent a segment that cannot be read: " + p.Malformed})
+		a.report(&Finding{Code: Malformed, Flow: flow, At: x.at, Event: x.n, Text: "sent a segment that cannot be read: " + p.Malformed})
 		return false
 	case x.whole && !p.HeaderSumOK:
-		a.report(Finding{Code: BadChecksum, Flow: flow, At: x.at, Event: x.n, Text: "the checksum of the IPv4 header is wrong"})
+		a.report(&Finding{Code: BadChecksum, Flow: flow, At: x.at, Event: x.n, Text: "the checksum of the IPv4 header is wrong"})
 	case x.whole && !p.TCP.ChecksumOK:
-		a.report(Finding{Code: BadChecksum, Flow: flow, At: x.at, Event: x.n, Text: "the checksum of the segment is wrong"})
+		a.report(&Finding{Code: BadChecksum, Flow: flow, At: x.at, Event: x.n, Text: "the checksum of the segment is wrong"})
 	}
 	return true
 }

@@ -118,7 +118,7 @@ func (s *Stream) judgeOwed(x *seen, h *Heard, came time.Duration) {
 func (s *Stream) judgeDelay(x *seen, at time.Duration) {
 	p := &s.a.profile
 	if limit := p.DelayedAck + p.Reaction + p.LateSlack; p.DelayedAck > 0 && s.owed > 0 && at-s.owed > limit && s.ack < s.must && s.established() {
-		s.found(AckLate, x, s.ack, s.must, "data in order is not acknowledged %s after it came; at most %s are allowed", ms(at-s.owed), ms(limit))
+		s.found(AckLate, x, s.ack, s.must, "data in order is not acknowledged %s after it came; at most %s are allowed", ms(at-s.owed), ms(limit)).ifHeld(s.owed, at-s.owed-limit)
 		s.owed = at
 	}
 }

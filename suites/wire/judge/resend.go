@@ -196,11 +196,12 @@ func (s *Stream) note(x *seen, rec *Sent, p *piece, end int64) {
 // overdue judges a fast retransmission that has not come.
 func (s *Stream) overdue(x *seen) {
 	if r := &s.recovery; r.due > 0 && x.at > r.due {
+		due := r.due
 		r.due = 0
 		if r.told != s.now.una {
 			r.told = s.now.una
 			s.found(NoFastRetransmit, x, s.now.una, min(s.now.una+s.size(), s.max), "%d duplicate ACKs from %s on, and it is not sent again %s later; the wire had lost it",
-				s.now.dups, s.now.firstDup.Round(time.Microsecond), ms(x.at-s.now.firstDup))
+				s.now.dups, s.now.firstDup.Round(time.Microsecond), ms(x.at-s.now.firstDup)).ifHeld(s.now.firstDup, x.at-due)
 		}
 	}
 }

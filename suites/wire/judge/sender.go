@@ -196,8 +196,13 @@ func (s *Stream) judgeWindow(x *seen, rec *Sent, from int64) {
 	if x.has(wire.FIN) {
 		end-- // it needs no room
 	}
-	if iw := int64(s.a.profile.InitialWindow) * s.size(); iw > 0 && s.mine.syn && s.now.una <= 1 && end > 1+iw {
-		s.found(InitialWindow, x, from, end, "%d bytes outstanding before any was acknowledged; %d segments are %d", end-1, s.a.profile.InitialWindow, iw)
+	// What a duplicate or a SACK block says has left the network makes room for as much
+	// (RFC 3042; RFC 4653 2, which Linux does when it awaits reordering); a recovery has its
+	// own rules.
+	iw := int64(s.a.profile.InitialWindow) * s.size()
+	left := max(s.now.sacked.total0(), int64(s.now.dups)*s.size())
+	if iw > 0 && s.mine.syn && s.now.una <= 1 && !s.recovery.on && end > 1+iw+left {
+		s.found(InitialWindow, x, from, end, "%d bytes outstanding before any was acknowledged; %d segments are %d", end-1-left, s.a.profile.InitialWindow, iw)
 	}
 	limit := s.allowed(x.at)
 	if !s.now.windowed || end <= limit || end <= from {

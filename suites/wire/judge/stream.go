@@ -145,7 +145,7 @@ func (s *Stream) foreignSYN(x *seen) bool {
 func (a *Analysis) open(x *seen, flow wire.Flow) *Stream {
 	if len(a.Streams) >= maxStreams {
 		if len(a.Streams) == maxStreams {
-			a.report(Finding{Code: TooMuch, Flow: flow, At: x.at, Event: x.n, Text: fmt.Sprintf("more than %d streams: the others are not followed", maxStreams)})
+			a.report(&Finding{Code: TooMuch, Flow: flow, At: x.at, Event: x.n, Text: fmt.Sprintf("more than %d streams: the others are not followed", maxStreams)})
 			a.Streams = append(a.Streams, &Stream{N: len(a.Streams) + 1, Flow: flow, a: a, stopped: true})
 		}
 		delete(a.flows, flow)
@@ -193,14 +193,14 @@ func (s *Stream) take(x *seen) {
 }
 
 // found reports something of this stream, about the bytes [start, end).
-func (s *Stream) found(code Code, x *seen, start, end int64, format string, args ...any) {
-	f := Finding{Code: code, Stream: s.N, Flow: s.Flow, At: x.at, Event: x.n, Start: start, End: end, Text: fmt.Sprintf(format, args...)}
+func (s *Stream) found(code Code, x *seen, start, end int64, format string, args ...any) *Finding {
+	f := &Finding{Code: code, Stream: s.N, Flow: s.Flow, At: x.at, Event: x.n, Start: start, End: end, Text: fmt.Sprintf(format, args...)}
 	for _, off := range s.a.expect.Off {
 		if off == code {
-			return
+			return f
 		}
 	}
-	s.a.report(f)
+	return s.a.report(f)
 }
 
 // works counts entries that were moved, and gives the stream up when a trace

@@ -109,11 +109,12 @@ func (s *Stream) timeout(x *seen, rec *Sent, p *piece) {
 		gap = x.at - p.last // it crossed the ACK
 	}
 	// Probes and new data may have started the timer anew.
-	if idle := min(gap, x.at-s.newest); prof.RTOMax > 0 && idle > s.latest(t.count, t.gap) {
-		s.found(LateRTO, x, rec.Start, rec.End, "the timer ran out after %s, and should have by %s", ms(idle), ms(s.latest(t.count, t.gap)))
+	if idle, latest := min(gap, x.at-s.newest), s.latest(t.count, t.gap); prof.RTOMax > 0 && idle > latest {
+		s.found(LateRTO, x, rec.Start, rec.End, "the timer ran out after %s, and should have by %s", ms(idle), ms(latest)).ifHeld(x.at-idle, idle-latest)
 	}
-	if t.count > 0 && p.last >= t.at && prof.RTOMax > 0 && gap < s.doubled(t.count, t.gap, s.least()) {
-		s.found(NoBackoff, x, rec.Start, rec.End, "timeout %d came %s after the one before, which had taken %s: no doubling", t.count+1, ms(gap), ms(t.gap))
+	if want := s.doubled(t.count, t.gap, s.least()); t.count > 0 && p.last >= t.at && prof.RTOMax > 0 && gap < want {
+		s.found(NoBackoff, x, rec.Start, rec.End, "timeout %d came %s after the one before, which had taken %s: no doubling", t.count+1, ms(gap), ms(t.gap)).
+			ifHeld(t.at-t.gap, (want-gap)/2)
 	}
 	t.sent, t.got, t.genuine, t.blamed = 0, 0, p.lost, false
 	t.on, t.at, t.recover, t.gap, t.samples = true, x.at, max(s.max, t.recover), gap, s.rtt.samples
@@ -155,11 +156,12 @@ func (s *Stream) whySYN(x *seen, p *piece) Reason {
 	switch {
 	case prof.RTOInitial == 0:
 	case gap < low && t.syns > 0:
-		s.found(NoBackoff, x, p.start, p.end, "%s sent again after %s, and %s before: no doubling", reason, ms(gap), ms(t.synGap))
+		s.found(NoBackoff, x, p.start, p.end, "%s sent again after %s, and %s before: no doubling", reason, ms(gap), ms(t.synGap)).
+			ifHeld(p.last-t.synGap, (low-gap)/2)
 	case gap < low:
 		s.found(EarlyRTO, x, p.start, p.end, "%s sent again after %s, before %s", reason, ms(gap), ms(low))
 	case gap > high:
-		s.found(LateRTO, x, p.start, p.end, "%s sent again after %s, later than %s", reason, ms(gap), ms(high))
+		s.found(LateRTO, x, p.start, p.end, "%s sent again after %s, later than %s", reason, ms(gap), ms(high)).ifHeld(p.last, gap-high)
 	}
 	t.syns, t.synGap = t.syns+1, gap
 	if retries > 0 && t.syns == retries+1 {
@@ -196,6 +198,6 @@ func (s *Stream) finish(end time.Duration) {
 		}
 	}
 	if gap := end - max(s.now.progress, p.last, s.newest); gap > limit && count < retries {
-		s.found(LateRTO, x, p.start, p.end, "never sent again: %s have passed, and the timer should have run out by %s", ms(gap), ms(limit))
+		s.found(LateRTO, x, p.start, p.end, "never sent again: %s have passed, and the timer should have run out by %s", ms(gap), ms(limit)).ifHeld(end-gap, gap-limit)
 	}
 }

@@ -150,7 +150,7 @@ AT(short_rto, "tcp_rearm_rto")
 AT(no_backoff, "tcp_retransmit_timer")
 AT(no_persist, "tcp_send_probe0")
 AT(no_slowdown, "tcp_write_xmit")
-AT(no_synack_again, "inet_rtx_syn_ack")
+AT(no_synack_again, "tcp_rtx_synack")
 AT(no_limit, "tcp_oow_rate_limited")
 
 static int plant_no_growth(void)
