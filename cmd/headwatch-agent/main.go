@@ -32,6 +32,7 @@ import (
 
 	"github.com/headwatch/headwatch/runners/guest"
 	kyua "github.com/headwatch/headwatch/suites/kyua/guest"
+	superpage "github.com/headwatch/headwatch/suites/superpage/guest"
 )
 
 // version is said in the handshake. It rises when an operation changes what it
@@ -44,6 +45,13 @@ const configPath = "/etc/headwatch.json"
 func main() {
 	if os.Getpid() == 1 {
 		beFirst()
+	}
+	if len(os.Args) == 3 && os.Args[1] == superpage.Flag {
+		if err := superpage.Perform(context.Background(), os.Args[2], os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
 	}
 	boot := flag.Bool("boot", false, "prepare the system first: mounts, modules, sysctls, loopback")
 	flag.Parse()

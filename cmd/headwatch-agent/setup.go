@@ -15,6 +15,7 @@ import (
 	kyua "github.com/headwatch/headwatch/suites/kyua/guest"
 	race "github.com/headwatch/headwatch/suites/race/guest"
 	smoke "github.com/headwatch/headwatch/suites/smoke/guest"
+	superpage "github.com/headwatch/headwatch/suites/superpage/guest"
 	tcp "github.com/headwatch/headwatch/suites/tcp/guest"
 )
 
@@ -81,7 +82,7 @@ func operations(c control, s setup, tests *kyua.Runs) map[string]guest.Operation
 		},
 	}
 	maps.Copy(ops, renewal.Operations())
-	for _, suite := range []map[string]suites.Operation{kernel.Operations(), smoke.Operations(), race.Operations(), tests.Operations(), tcp.Operations(), terminals.Operations()} {
+	for _, suite := range []map[string]suites.Operation{kernel.Operations(), smoke.Operations(), race.Operations(), tests.Operations(), tcp.Operations(), terminals.Operations(), superpage.Operations()} {
 		for name, op := range suite {
 			ops[name] = op
 		}

@@ -9,17 +9,13 @@ package guest
 
 // Names of the operations.
 const (
-	OpPrepare   = "superpage/prepare"
-	OpCounters  = "superpage/counters"
-	OpPopulate  = "superpage/populate"
-	OpStale     = "superpage/stale"
-	OpScript    = "superpage/script"
-	OpRandom    = "superpage/random"
-	OpCycles    = "superpage/cycles"
-	OpChase     = "superpage/chase"
-	OpLargePage = "superpage/largepage"
-	OpStamps    = "superpage/stamps"
-	OpFragments = "superpage/fragments"
+	OpPrepare  = "superpage/prepare"
+	OpCounters = "superpage/counters"
+	OpPopulate = "superpage/populate"
+	OpStale    = "superpage/stale"
+	OpScript   = "superpage/script"
+	OpRandom   = "superpage/random"
+	OpCycles   = "superpage/cycles"
 )
 
 // Faults that operations seed when told to: what the kernel would have done wrong, done
@@ -32,7 +28,6 @@ const (
 	FaultChild      = "child"       // what a child writes, its parent sees
 	FaultLost       = "lost"        // taking a part away takes one page too many
 	FaultLeak       = "leak"        // each cycle leaves a page behind, in a page table of its own
-	FaultOldStamp   = "old_stamp"   // one generation in a thousand is not written
 )
 
 // Kinds of memory.
@@ -88,19 +83,18 @@ type StaleArgs struct {
 
 // Ways of taking something away.
 const (
-	WayReadOnly   = "protect_read" // mprotect(PROT_READ) of all
-	WayNone       = "protect_none"
-	WayPart       = "protect_part" // mprotect(PROT_READ) of some pages: the others stay
-	WayUnmap      = "unmap"
-	WayUnmapPart  = "unmap_part"
-	WayReplace    = "replace"  // mmap(MAP_FIXED) of fresh memory over it
-	WayTruncate   = "truncate" // of the object that is mapped
-	WayDontNeed   = "dontneed" // Linux: zeros from then on
-	WayForkWrites = "fork"     // copy on write: what the parent writes from then on its child must not see
+	WayReadOnly  = "protect_read" // mprotect(PROT_READ) of all
+	WayNone      = "protect_none"
+	WayPart      = "protect_part" // mprotect(PROT_READ) of some pages: the others stay
+	WayUnmap     = "unmap"
+	WayUnmapPart = "unmap_part"
+	WayReplace   = "replace"  // mmap(MAP_FIXED) of fresh memory over it
+	WayTruncate  = "truncate" // of the object that is mapped
+	WayDontNeed  = "dontneed" // Linux: zeros from then on
 )
 
 // Ways lists them.
-var Ways = []string{WayReadOnly, WayNone, WayPart, WayUnmap, WayUnmapPart, WayReplace, WayTruncate, WayDontNeed, WayForkWrites}
+var Ways = []string{WayReadOnly, WayNone, WayPart, WayUnmap, WayUnmapPart, WayReplace, WayTruncate, WayDontNeed}
 
 // Stale is what the threads saw, by way.
 type Stale struct {
@@ -194,76 +188,4 @@ type CycleSample struct {
 	Cycles   int      `json:"cycles"`
 	RSS      int64    `json:"rss"` // bytes of the process
 	Counters Counters `json:"counters"`
-}
-
-// ChaseArgs measures memory of large pages against the same of small ones.
-type ChaseArgs struct {
-	MiB   int    `json:"mib"`   // 4 to 1024
-	Steps int    `json:"steps"` // of the pointer chase, up to 100 million
-	Seed  uint64 `json:"seed"`
-}
-
-// Chase is how long that took.
-type Chase struct {
-	Pages int    `json:"pages"`
-	Large Chased `json:"large"`
-	Small Chased `json:"small"`
-}
-
-// Chased is of one kind of pages.
-type Chased struct {
-	Share  float64 `json:"share"`  // of the pages, mapped by large ones
-	FillS  float64 `json:"fill_s"` // touching each page for the first time
-	ChaseS float64 `json:"chase_s"`
-}
-
-// LargePageArgs walks through the life of an object of large pages (FreeBSD's
-// SHM_LARGEPAGE) of size index Index: 1 is 2 MiB on amd64, 2 is 1 GiB.
-type LargePageArgs struct {
-	Index int `json:"index"`
-}
-
-// Steps are system calls and how they ended.
-type Steps struct {
-	Steps []Step `json:"steps"`
-}
-
-// Step is one of them.
-type Step struct {
-	What  string `json:"what"`
-	Errno string `json:"errno,omitempty"` // empty: it succeeded
-}
-
-// StampsArgs has threads on all CPUs read, under a lock, generations that others write
-// to memory which is copied on write and mapped anew all the time.
-type StampsArgs struct {
-	LimitS  float64 `json:"limit_s"` // at most 7200
-	Threads int     `json:"threads"` // 2 to 16
-	Seed    uint64  `json:"seed"`
-	Fault   string  `json:"fault,omitempty"`
-}
-
-// Stamps is what they saw.
-type Stamps struct {
-	Rounds int64   `json:"rounds"`
-	Remaps int64   `json:"remaps"`
-	Old    []Hit   `json:"old,omitempty"` // at most MaxHits
-	TookS  float64 `json:"took_s"`
-}
-
-// FragmentsArgs breaks physical memory into pieces and asks for large pages in between.
-type FragmentsArgs struct {
-	MiB    int     `json:"mib"`     // that are held, in single pages
-	LimitS float64 `json:"limit_s"` // at most 7200
-	Seed   uint64  `json:"seed"`
-}
-
-// Fragments is what became of it.
-type Fragments struct {
-	Rounds int      `json:"rounds"`
-	Wrong  int      `json:"wrong"`
-	Worst  float64  `json:"worst"` // share of large pages in the worst round
-	Last   float64  `json:"last"`  // and when all was given back
-	Before Counters `json:"before"`
-	After  Counters `json:"after"`
 }

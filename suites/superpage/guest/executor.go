@@ -241,7 +241,7 @@ func kernelLoad(tube [2]int, at uintptr) (a model.Access, err error) {
 
 // kernelStore has pread(2) write a page.
 func kernelStore(values int, at uintptr) (a model.Access, err error) {
-	n, _, errno := unix.Syscall6(unix.SYS_PREAD, uintptr(values), at, pageSize, 0, 0, 0)
+	n, _, errno := unix.Syscall6(sysPread, uintptr(values), at, pageSize, 0, 0, 0)
 	switch {
 	case errno == unix.EFAULT:
 		return model.Access{Fault: true}, nil

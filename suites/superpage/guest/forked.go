@@ -49,7 +49,7 @@ func forkChild(p *childPlan) (pid uintptr, errno unix.Errno) {
 		unix.RawSyscall(unix.SYS_WRITE, p.status, uintptr(unsafe.Pointer(&p.said)), 1)
 	}
 	for at := p.from; at < p.to && p.values != 0; at += pageSize {
-		_, _, e := unix.RawSyscall6(unix.SYS_PREAD, p.values, at, pageSize, 0, 0, 0)
+		_, _, e := unix.RawSyscall6(sysPread, p.values, at, pageSize, 0, 0, 0)
 		p.said[0] = 0
 		if e != 0 {
 			p.said[0] = 1

@@ -13,6 +13,8 @@ import (
 // exclusive is the flag by which MAP_FIXED replaces nothing.
 const exclusive = unix.MAP_FIXED | unix.MAP_EXCL
 
+const sysPread = unix.SYS_PREAD
+
 // From sys/mman.h, sys/cpuset.h and sys/user.h.
 const (
 	shmAnon       = 1

@@ -44,15 +44,11 @@ func Operations() map[string]suites.Operation {
 // inside are the operations that a process of its own performs.
 func inside() map[string]suites.Operation {
 	return map[string]suites.Operation{
-		OpPopulate:  operation(populate),
-		OpStale:     operation(stale),
-		OpScript:    operation(script),
-		OpRandom:    operation(random),
-		OpCycles:    operation(cycles),
-		OpChase:     operation(chase),
-		OpLargePage: operation(largePage),
-		OpStamps:    operation(stamps),
-		OpFragments: operation(fragments),
+		OpPopulate: operation(populate),
+		OpStale:    operation(stale),
+		OpScript:   operation(script),
+		OpRandom:   operation(random),
+		OpCycles:   operation(cycles),
 	}
 }
 
