@@ -9,6 +9,7 @@ import (
 	"github.com/headwatch/headwatch/suites/console"
 	"github.com/headwatch/headwatch/suites/kyua"
 	"github.com/headwatch/headwatch/suites/smoke"
+	"github.com/headwatch/headwatch/suites/superpage"
 	"github.com/headwatch/headwatch/suites/tcp"
 )
 
@@ -16,7 +17,7 @@ import (
 func allSuites() []suites.Suite { return suitesWith(kyua.Options{}) }
 
 func suitesWith(k kyua.Options) []suites.Suite {
-	return []suites.Suite{smoke.Suite(), tcp.Suite(), console.Suite(), kyua.Suite(k)}
+	return []suites.Suite{smoke.Suite(), tcp.Suite(), console.Suite(), superpage.Suite(), kyua.Suite(k)}
 }
 
 // suitesOf are the suites as a pipelines file wants them.

@@ -40,9 +40,10 @@ type answer struct {
 // newMachine makes one in slot n, of ranges that lie side by side.
 func newMachine(n, threads int, fault string) (m *machine, err error) {
 	m = &machine{at: base + uintptr(n)*rangeSize, object: -1, tube: [2]int{-1, -1}, fault: fault, answers: make(chan answer), value: -1}
+	made := m
 	defer func() {
 		if err != nil {
-			m.Close()
+			made.Close()
 		}
 	}()
 	// Nothing may be there, or it would be lost.

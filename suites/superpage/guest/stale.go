@@ -83,6 +83,7 @@ func stale(ctx context.Context, args StaleArgs) (r Stale, err error) {
 		all = append(all, p)
 		threads.Go(func() { p.run(args.Probes) })
 	}
+	defer func() { err = errors.Join(err, munmap(base, largeSize)) }()
 	draw := rand.New(rand.NewPCG(args.Seed, 1<<32))
 	for _, way := range args.Ways {
 		if !slices.Contains(Ways, way) {
@@ -251,7 +252,7 @@ func (p *prober) probe(t *taking, saw *probed) error {
 			saw.probes++
 		}
 		if load(); refused || got != want {
-			h.Lost, h.Got = !t.zeros, got
+			h.Lost, h.Got = refused || !t.zeros, got
 		} else {
 			if t.zeros {
 				saw.denied++
