@@ -55,7 +55,7 @@ func judgePopulated(os string, args guest.PopulateArgs, saw guest.Populated) err
 // not judged.
 func judgeEvents(what string, names []string, before, after guest.Counters, large int) error {
 	sum, known := int64(0), false
-	for _, name := range kept {
+	for _, name := range names {
 		if n, ok := after[name]; ok {
 			sum, known = sum+n-before[name], true
 		}
