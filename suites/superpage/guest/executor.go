@@ -24,7 +24,7 @@ type machine struct {
 	at      uintptr
 	object  int
 	values  *os.File // its first page is what system calls write to memory
-	tube    [2]int
+	scratch int
 	fault   string
 	ops     []chan model.Op // of each thread
 	answers chan answer
@@ -39,7 +39,7 @@ type answer struct {
 
 // newMachine makes one in slot n, of ranges that lie side by side.
 func newMachine(n, threads int, fault string) (m *machine, err error) {
-	m = &machine{at: base + uintptr(n)*rangeSize, object: -1, tube: [2]int{-1, -1}, fault: fault, answers: make(chan answer), value: -1}
+	m = &machine{at: base + uintptr(n)*rangeSize, object: -1, scratch: -1, fault: fault, answers: make(chan answer), value: -1}
 	made := m
 	defer func() {
 		if err != nil {
@@ -58,8 +58,8 @@ func newMachine(n, threads int, fault string) (m *machine, err error) {
 		return nil, err
 	}
 	m.values = os.NewFile(uintptr(fd), "values")
-	if err := unix.Pipe2(m.tube[:], unix.O_CLOEXEC); err != nil {
-		return nil, os.NewSyscallError("pipe2", err)
+	if m.scratch, err = scratchObject(pageSize); err != nil {
+		return nil, err
 	}
 	cpus, err := cpuList()
 	if err != nil {
@@ -98,7 +98,7 @@ func (m *machine) Close() {
 	}
 	m.threads.Wait()
 	_ = munmap(m.at, rangeSize) // nothing can be done about it, and nothing depends on it
-	for _, fd := range []int{m.object, m.tube[0], m.tube[1]} {
+	for _, fd := range []int{m.object, m.scratch} {
 		if fd >= 0 {
 			unix.Close(fd)
 		}
@@ -193,7 +193,7 @@ func (m *machine) accesses(op model.Op) ([]model.Access, error) {
 		case model.Write:
 			a = storePage(at, op.Value)
 		case model.KRead:
-			a, err = kernelLoad(m.tube, at)
+			a, err = kernelLoad(m.scratch, at)
 		case model.KWrite:
 			a, err = kernelStore(int(m.values.Fd()), at)
 		}
@@ -219,23 +219,18 @@ func (m *machine) hold(value uint32) error {
 	return nil
 }
 
-// kernelLoad has write(2) read a page.
-func kernelLoad(tube [2]int, at uintptr) (a model.Access, err error) {
-	_, _, errno := unix.Syscall(unix.SYS_WRITE, uintptr(tube[1]), at, pageSize)
+// kernelLoad has pwrite(2) read a page, into a scratch object.
+func kernelLoad(scratch int, at uintptr) (a model.Access, err error) {
+	_, _, errno := unix.Syscall6(sysPwrite, uintptr(scratch), at, pageSize, 0, 0, 0)
 	switch {
 	case errno == unix.EFAULT:
 		return model.Access{Fault: true}, nil
 	case errno != 0:
-		return a, os.NewSyscallError("write", errno)
+		return a, os.NewSyscallError("pwrite", errno)
 	}
 	var page [pageSize / 8]uint64
-	bytes := (*[pageSize]byte)(unsafe.Pointer(&page))[:]
-	for got := 0; got < pageSize; {
-		n, err := unix.Read(tube[0], bytes[got:])
-		if err != nil && !errors.Is(err, unix.EINTR) {
-			return a, os.NewSyscallError("read", err)
-		}
-		got += max(n, 0)
+	if n, err := unix.Pread(scratch, (*[pageSize]byte)(unsafe.Pointer(&page))[:], 0); err != nil || n != pageSize {
+		return a, errors.Join(fmt.Errorf("scratch object: read %d bytes of a page", n), os.NewSyscallError("pread", err))
 	}
 	return decode(&page), nil
 }

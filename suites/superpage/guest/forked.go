@@ -21,7 +21,7 @@ var errChild = errors.New("child of fork ended early")
 // copied, so it makes system calls and nothing else.
 type childPlan struct {
 	from, to uintptr // pages
-	data     uintptr // pipe that gets the pages' contents
+	data     uintptr // object that gets the pages' contents
 	status   uintptr // pipe that gets a byte for each access: 1 where it was refused
 	values   uintptr // file whose first page is written to the pages
 	wait     uintptr // pipe to wait for first; 0: none
@@ -41,7 +41,7 @@ func forkChild(p *childPlan) (pid uintptr, errno unix.Errno) {
 		unix.RawSyscall(unix.SYS_READ, p.wait, uintptr(unsafe.Pointer(&p.said)), 1)
 	}
 	for at := p.from; at < p.to; at += pageSize {
-		_, _, e := unix.RawSyscall(unix.SYS_WRITE, p.data, at, pageSize)
+		_, _, e := unix.RawSyscall6(sysPwrite, p.data, at, pageSize, at-p.from, 0, 0)
 		p.said[0] = 0
 		if e != 0 {
 			p.said[0] = 1
@@ -94,7 +94,12 @@ func startChild(from, to uintptr, values int, waits bool) (c *child, err error) 
 		*far = w.Fd() // which also makes it block, as a child without a runtime wants it
 		return nil
 	}
-	err = errors.Join(pipe(&c.data, &c.plan.data, false), pipe(&c.status, &c.plan.status, false))
+	data, err := scratchObject(int(to - from))
+	if err != nil {
+		return nil, err
+	}
+	c.data, c.plan.data = os.NewFile(uintptr(data), "contents"), uintptr(data)
+	err = errors.Join(pipe(&c.status, &c.plan.status, false))
 	if waits {
 		err = errors.Join(err, pipe(&c.wake, &c.plan.wait, true))
 	}
@@ -137,7 +142,7 @@ func (c *child) accesses() (all []model.Access, err error) {
 		}
 		a := model.Access{Fault: said[0] != 0}
 		if load && !a.Fault {
-			if _, err := io.ReadFull(c.data, bytes); err != nil {
+			if _, err := c.data.ReadAt(bytes, int64(n)*pageSize); err != nil {
 				return nil, fmt.Errorf("%w: in the contents of page %d", errChild, n)
 			}
 			a = decode(&page)

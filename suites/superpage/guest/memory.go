@@ -22,6 +22,21 @@ const (
 	base = uintptr(0x4000_0000_0000)
 )
 
+// scratchObject is an object of some bytes. System calls write memory to it and not to a
+// pipe: of each write that it refuses, Linux leaves an empty buffer in the pipe, which is
+// full after 16 of them.
+func scratchObject(size int) (int, error) {
+	fd, err := memoryObject()
+	if err != nil {
+		return -1, err
+	}
+	if err := unix.Ftruncate(fd, int64(size)); err != nil {
+		unix.Close(fd)
+		return -1, os.NewSyscallError("ftruncate", err)
+	}
+	return fd, nil
+}
+
 // pointer is memory at an address outside Go's own.
 func pointer(addr uintptr) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&addr)) }
 

@@ -13,7 +13,10 @@ import (
 // exclusive is the flag by which MAP_FIXED replaces nothing.
 const exclusive = unix.MAP_FIXED | unix.MAP_EXCL
 
-const sysPread = unix.SYS_PREAD
+const (
+	sysPread  = unix.SYS_PREAD
+	sysPwrite = unix.SYS_PWRITE
+)
 
 // From sys/mman.h, sys/cpuset.h and sys/user.h.
 const (

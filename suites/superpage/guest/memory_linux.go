@@ -14,7 +14,10 @@ import (
 // exclusive is the flag by which MAP_FIXED replaces nothing.
 const exclusive = unix.MAP_FIXED_NOREPLACE
 
-const sysPread = unix.SYS_PREAD64
+const (
+	sysPread  = unix.SYS_PREAD64
+	sysPwrite = unix.SYS_PWRITE64
+)
 
 // Advice to madvise(2), by what package model calls it.
 const (

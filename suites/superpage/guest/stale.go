@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"runtime"
 	"slices"
 	"sync"
@@ -32,13 +31,13 @@ type taking struct {
 
 // prober is a thread on a CPU of its own.
 type prober struct {
-	cpu    int
-	tube   [2]int
-	values int
-	rand   *rand.Rand
-	in     chan *taking
-	begun  chan struct{}
-	out    chan probed
+	cpu     int
+	scratch int
+	values  int
+	rand    *rand.Rand
+	in      chan *taking
+	begun   chan struct{}
+	out     chan probed
 }
 
 // probed is what a prober saw in a round.
@@ -77,8 +76,8 @@ func stale(ctx context.Context, args StaleArgs) (r Stale, err error) {
 	}()
 	for i, cpu := range cpus[:min(len(cpus), 16)] {
 		p := &prober{cpu: cpu, values: object, rand: rand.New(rand.NewPCG(args.Seed, uint64(i))), in: make(chan *taking), begun: make(chan struct{}), out: make(chan probed)}
-		if err := unix.Pipe2(p.tube[:], unix.O_CLOEXEC); err != nil {
-			return r, os.NewSyscallError("pipe2", err)
+		if p.scratch, err = scratchObject(pageSize); err != nil {
+			return r, err
 		}
 		all = append(all, p)
 		threads.Go(func() { p.run(args.Probes) })
@@ -193,8 +192,7 @@ func (t *taking) take(object int, fault string) error {
 // run is the thread's life.
 func (p *prober) run(probes int) {
 	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine, and its binding with it
-	defer unix.Close(p.tube[0])
-	defer unix.Close(p.tube[1])
+	defer unix.Close(p.scratch)
 	bound := bindThread(p.cpu)
 	for t := range p.in {
 		p.warm(t)
@@ -297,7 +295,7 @@ func (p *prober) forbidden(t *taking, page int, load, store func(), refused *boo
 		*refused = a.Fault
 		return "read(2) into it", err
 	case 2:
-		a, err := kernelLoad(p.tube, at)
+		a, err := kernelLoad(p.scratch, at)
 		*refused = a.Fault
 		return "write(2) from it", err
 	}
