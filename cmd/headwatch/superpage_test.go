@@ -72,7 +72,7 @@ type superpageTrial struct {
 // superpageTrials are cases without a fault, and with one.
 func superpageTrials() (all []superpageTrial) {
 	add := func(name, fault string, status suites.Status, says string) {
-		suite := superpage.New(superpage.Options{Rounds: 4, Length: 3 * time.Second, Cycles: 2000, Shrinks: 40, Fault: fault})
+		suite := superpage.New(superpage.Options{Rounds: 4, Length: 3 * time.Second, Cycles: 400, Shrinks: 40, Fault: fault})
 		c := suite.Cases[slices.IndexFunc(suite.Cases, func(c suites.Case) bool { return c.Name == name })]
 		c.Layer = suites.Functional
 		if fault != "" {
