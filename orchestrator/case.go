@@ -33,6 +33,7 @@ func (e Execution) one(ctx context.Context, b *booted, c suites.Case, has offer,
 		return notStarted(res, err)
 	}
 	defer m.Close()
+	console.Expect(c.Causes)
 	res = e.on(ctx, descendant{m, b}, console, c, report)
 	if gone(m) {
 		res = endedIn(m, res)

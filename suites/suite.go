@@ -73,6 +73,10 @@ type Case struct {
 	// Timed says that the case judges how long something took. It has not failed when
 	// the host kept the guest from its CPUs, and for that reason cannot have Pressure.
 	Timed bool
+	// Causes are titles of what a console's recognizer takes for a crash and the case
+	// brings about on purpose, such as entering the kernel's debugger, without what the
+	// report adds to its first line. The console does not take them for crashes then.
+	Causes []string
 	// Run returns nil when the case passed; an error of Failf when the kernel is
 	// at fault, of Skipf when the case cannot run here. An error with
 	// KernelRefused is the kernel's fault too. Anything else is the rig's: broken.
