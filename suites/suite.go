@@ -87,6 +87,7 @@ type Case struct {
 type T struct {
 	Guest Guest
 	Rand  *rand.Rand // seeded by the run's seed and the case's name
+	Seed  uint64     // the run's, by which a case can take a part of what is too much for one
 	// Metrics collects what the case measured. Names are [a-z0-9_]+ and end in
 	// their unit: completion_s, rate_bytes_per_s.
 	Metrics map[string]float64
