@@ -144,13 +144,12 @@ func (b *Bed) accept(ctx context.Context, c *Conn, options map[string]string, di
 	if err != nil || l.ID == 0 {
 		return fmt.Errorf("the agent listens at %q with socket %d", l.Local, l.ID)
 	}
-	var s guest.Socket
-	err = all(ctx, func(ctx context.Context) error { return dial(ctx, at) }, func(ctx context.Context) error {
-		err := b.T.Guest.Call(ctx, guest.OpAccept, guest.AcceptArgs{ID: l.ID, TimeoutS: stall.Seconds()}, &s)
-		return within("accept", err)
-	})
-	if err != nil {
+	if err := dial(ctx, at); err != nil {
 		return err
+	}
+	var s guest.Socket
+	if err := b.T.Guest.Call(ctx, guest.OpAccept, guest.AcceptArgs{ID: l.ID, TimeoutS: stall.Seconds()}, &s); err != nil {
+		return within("accept", err)
 	}
 	if err := c.opened("accept", s, c.Flow.Peer); err != nil {
 		return err

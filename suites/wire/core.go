@@ -47,6 +47,12 @@ func (c *core) frame(at time.Duration, l lane, raw []byte) {
 	c.advance(at)
 }
 
+// forget begins the account of what crossed anew.
+func (c *core) forget() {
+	c.streams = Streams{}
+	c.trace.forget()
+}
+
 // ask asks the rules.
 func (c *core) ask(s *seen, e *Event, f *fate) {
 	for _, a := range c.actions {

@@ -143,6 +143,9 @@ func (s *Stream) foreignSYN(x *seen) bool {
 }
 
 func (a *Analysis) open(x *seen, flow wire.Flow) *Stream {
+	if a.expect.Follow != nil && !a.expect.Follow(flow) {
+		return nil
+	}
 	if len(a.Streams) >= maxStreams {
 		if len(a.Streams) == maxStreams {
 			a.report(&Finding{Code: TooMuch, Flow: flow, At: x.at, Event: x.n, Text: fmt.Sprintf("more than %d streams: the others are not followed", maxStreams)})
