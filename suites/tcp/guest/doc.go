@@ -24,6 +24,7 @@ const (
 	OpOption  = "tcp/option"
 	OpInfo    = "tcp/info"
 	OpRounds  = "tcp/rounds"
+	OpEcho    = "tcp/echo"
 )
 
 // Limits of the operations.
@@ -168,6 +169,13 @@ type Rounds struct {
 	Stalled  int            `json:"stalled,omitempty"`
 	Errnos   map[string]int `json:"errnos,omitempty"`
 	Duration float64        `json:"duration_s"`
+}
+
+// EchoArgs gives back so many bytes, each as soon as it came.
+type EchoArgs struct {
+	ID     int     `json:"id"`
+	Bytes  int64   `json:"bytes"`
+	StallS float64 `json:"stall_s"`
 }
 
 // Content writes the content of a seed from byte at on to b. Both ends make it, so
