@@ -22,10 +22,15 @@ func closing() row {
 		name: "f08", layer: suites.Functional, timeout: time.Minute,
 		summary: "TIME_WAIT used again, simultaneous and half closes, FINs that come early, twice or with data behind them: no reset, every byte",
 		plan: func(Family, *suites.T) Plan {
-			return Plan{Script: &peer.ScriptOptions{}, Lenient: true, Uncounted: resentCounts, Run: closeAll}
+			return Plan{Script: &peer.ScriptOptions{}, Lenient: true, Uncounted: resentCounts, Run: closeAll,
+				Settings: map[string][]Setting{"freebsd": {localWait}}}
 		},
 	}
 }
+
+// localWait has FreeBSD wait for peers on the link, too: by default those of IPv6 have no
+// TIME_WAIT, for in6_localaddr is asked of them and in_localip of the others.
+var localWait = Setting{Name: "net.inet.tcp.nolocaltimewait", Value: "0", Optional: true, Why: "tcp_timewait.c, until October 2022"}
 
 // closings are the orders. Each has a connection of its own, which the guest accepted.
 var closings = []struct {
