@@ -35,7 +35,7 @@ func TestAFloodThatEndsWhatStands(t *testing.T) {
 			return err
 		}
 		result.(*guest.Moved).Bytes = 1
-		if g.settings["net.ipv4.tcp_syncookies"] == "1" {
+		if g.settings["net.ipv4.tcp_syncookies"] == "0" {
 			result.(*guest.Moved).Errno = "ECONNRESET"
 		}
 		return nil
