@@ -130,8 +130,10 @@ func (s *Stream) renewedBy(x *seen) bool {
 	switch {
 	case x.has(wire.RST):
 		return answers
-	case !x.has(wire.SYN) || !s.mine.known:
+	case !x.has(wire.SYN):
 		return false
+	case !s.mine.known: // the SYN before was not answered
+		return answers
 	case s.mine.syn && x.seg.Seq == s.mine.isn:
 		return false
 	}
