@@ -41,6 +41,8 @@ type Conn struct {
 	Script *peer.Conn
 	// Up is what the guest is told to send, Down what the peer does.
 	Up, Down Content
+	// File has the guest send from a file.
+	File bool
 
 	bed *Bed
 }
@@ -122,7 +124,7 @@ func (b *Bed) nextPort() uint16 {
 func (b *Bed) connect(ctx context.Context, c *Conn, to netip.AddrPort, options map[string]string, accept func(context.Context) error) error {
 	return all(ctx, accept, func(ctx context.Context) error {
 		var s guest.Socket
-		args := guest.ConnectArgs{Network: b.Family.Network(), Addr: to.String(), Options: options, TimeoutS: stall.Seconds()}
+		args := guest.ConnectArgs{Network: b.Family.Network(), Addr: to.String(), Options: options, TimeoutS: b.patience().Seconds()}
 		if err := b.T.Guest.Call(ctx, guest.OpConnect, args, &s); err != nil {
 			return within("connect", err)
 		}
@@ -148,7 +150,7 @@ func (b *Bed) accept(ctx context.Context, c *Conn, options map[string]string, di
 		return err
 	}
 	var s guest.Socket
-	if err := b.T.Guest.Call(ctx, guest.OpAccept, guest.AcceptArgs{ID: l.ID, TimeoutS: stall.Seconds()}, &s); err != nil {
+	if err := b.T.Guest.Call(ctx, guest.OpAccept, guest.AcceptArgs{ID: l.ID, TimeoutS: b.patience().Seconds()}, &s); err != nil {
 		return within("accept", err)
 	}
 	if err := c.opened("accept", s, c.Flow.Peer); err != nil {

@@ -32,7 +32,7 @@ func rows() []row {
 		leak("l01_long", suites.Functional, longRounds),
 		masks("r02", suites.Functional, 200, 10*time.Minute), masks("r02_all", suites.Soak, 0, 2*time.Hour),
 		tails(), backoff("r04", suites.Functional, 6, 4*time.Minute), backoff("r04_end", suites.Soak, 0, 30*time.Minute), handshake(),
-		abort(), persist(), odd(), flood(), icmp(), waits(), calm(), restarts(), again(), wrap(),
+		abort(), persist(), odd(), flood(), icmp(), waits(), calm(), restarts(), again(), wrap(), rough(),
 		lossyPaths(), speed(), closing(), fastOpen(), synFlood(),
 	}
 }
