@@ -32,7 +32,7 @@ func rows() []row {
 		leak("l01_long", suites.Functional, longRounds),
 		masks("r02", suites.Functional, 200, 10*time.Minute), masks("r02_many", suites.Soak, 20_000, 6*time.Hour),
 		tails(), backoff("r04", suites.Functional, 6, 4*time.Minute), backoff("r04_end", suites.Soak, 0, 30*time.Minute), handshake(),
-		abort(), persist(), odd(), flood(), icmp(), waits(), calm(), lossyPaths(), speed(), closing(), fastOpen(), synFlood(),
+		abort(), persist(), odd(), flood(), icmp(), waits(), calm(), lossyPaths(), speed(), closing(), fastOpen(), synFlood(), seldom(),
 	}
 }
 
