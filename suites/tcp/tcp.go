@@ -33,6 +33,7 @@ func rows() []row {
 		masks("r02", suites.Functional, 200, 10*time.Minute), masks("r02_many", suites.Soak, 20_000, 6*time.Hour),
 		tails(), backoff("r04", suites.Functional, 6, 4*time.Minute), backoff("r04_end", suites.Soak, 0, 30*time.Minute), handshake(),
 		abort(), persist(), odd(), flood(), icmp(), waits(), calm(), lossyPaths(), speed(), closing(), fastOpen(), synFlood(), seldom(),
+		mixture("l07", suites.Soak, time.Hour), mixture("l07_brief", suites.Stress, 4*time.Minute),
 	}
 }
 
