@@ -98,13 +98,18 @@ func (b *Bed) rounds(ctx context.Context, a guest.RoundsArgs) error {
 	if err := b.T.Guest.Call(ctx, guest.OpRounds, a, &r); err != nil {
 		return within("rounds", err)
 	}
+	return judgeRounds(r, a.Count)
+}
+
+// judgeRounds wants so many to have come to their end.
+func judgeRounds(r guest.Rounds, count int) error {
 	switch {
 	case len(r.Errnos) > 0:
-		return suites.Failf("of %d connections some ended with an error: %v", a.Count, r.Errnos)
+		return suites.Failf("of %d connections some ended with an error: %v", count, r.Errnos)
 	case r.Stalled > 0:
-		return stallf("on %d of %d connections nothing moved for %v", r.Stalled, a.Count, stall)
-	case r.Done != a.Count:
-		return fmt.Errorf("the agent made %d of %d rounds", r.Done, a.Count)
+		return stallf("on %d of %d connections nothing moved for %v", r.Stalled, count, stall)
+	case r.Done != count:
+		return fmt.Errorf("the agent made %d of %d rounds", r.Done, count)
 	}
 	return nil
 }

@@ -1,9 +1,6 @@
 package judge
 
-import (
-	"testing"
-	"time"
-)
+import "time"
 
 // sackRecovery loses segment 1 of 6; SACK says so, and it is sent again.
 var sackRecovery = open + burst(0.1, 0, 6, 1) + `
@@ -201,20 +198,5 @@ func findingCases() []findingCase {
 			has: open + "0.1 > F. 1:102 ack 1 win 1000\n0.105 > F. 101:102 ack 1 win 1000\n0.12 < . 1:1 ack 102 win 1000"},
 		{code: NeedlessResend, name: "a tail loss probe too soon", profile: &netstack, not: open + burst(0.1, 0, 1, 0) + "0.16 > . 1:1461 ack 1 win 1000\n0.18 < . 1:1 ack 1461 win 1000",
 			has: open + burst(0.1, 0, 1) + "0.105 > . 1:1461 ack 1 win 1000\n0.18 < . 1:1 ack 1461 win 1000"},
-	}
-}
-
-// A SYN that was never answered, and another one from the same port that is.
-func TestAnswerToTheSecondOfTwoSYNs(t *testing.T) {
-	s := (&script{guestISN: 1000, peerISN: 5000}).play("0 < S 0:1 win 65535 mss 1460\n")
-	s.peerISN += 1 << 24
-	s.play(`
-	1     < S  0:1       win 65535 mss 1460
-	1.001 > S. 0:1 ack 1 win 65535 mss 1460
-	1.002 < .  1:1 ack 1 win 65535
-	`)
-	a := Analyze(s.events, Linux(), Expect{})
-	if len(a.Findings) > 0 || len(a.Streams) != 2 {
-		t.Errorf("%d streams, %v", len(a.Streams), a.Findings)
 	}
 }
