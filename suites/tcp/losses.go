@@ -160,8 +160,11 @@ func (l *lossy) look(b *Bed, e *Evidence) error {
 	return nil
 }
 
-// held says whether the host kept the guest so much from its CPUs that how long
-// something took in this time says nothing of it.
+// heldShare is the part of a time from which on how long something took is no number of
+// the kernel's: a tenth. Changes are looked for from 5 % on.
+const heldShare = 10
+
+// held says whether the host kept the guest so much from its CPUs.
 func (b *Bed) held(from, to time.Duration) bool {
-	return suites.Load{Starved: b.hunger.between(from, to), Of: to - from}.Overloaded()
+	return b.hunger.between(from, to)*heldShare >= to-from && to > from
 }

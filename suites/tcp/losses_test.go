@@ -3,6 +3,7 @@ package tcp
 import (
 	"maps"
 	"testing"
+	"time"
 
 	"github.com/headwatch/headwatch/suites/wire"
 )
@@ -68,5 +69,24 @@ func TestLossRounds(t *testing.T) {
 	}
 	if len(seen) != len(lossyRates)*lossyRuns {
 		t.Errorf("%d transfers", len(seen))
+	}
+}
+
+func TestHeldUp(t *testing.T) {
+	b := &Bed{}
+	for i := range 21 {
+		starved := time.Duration(0)
+		if i > 10 {
+			starved = 100 * time.Millisecond
+		}
+		b.hunger.note(time.Duration(i)*100*time.Millisecond, starved)
+	}
+	for _, c := range []struct {
+		from, to time.Duration
+		held     bool
+	}{{0, time.Second / 2, false}, {time.Second / 2, 3 * time.Second / 2, true}, {3 * time.Second / 2, 2 * time.Second, false}, {0, 2 * time.Second, false}} {
+		if got := b.held(c.from, c.to); got != c.held {
+			t.Errorf("%v to %v: %v", c.from, c.to, got)
+		}
 	}
 }
