@@ -205,6 +205,7 @@ func (l *lab) run(j orchestrator.Job) {
 		all = append(all, s)
 	}
 	r.State, r.Status, r.Finished = orchestrator.RunFinished, suites.Summarize(all), l.now
+	r.BootID = fmt.Sprintf("%s-%d-%d", j.Image, j.Boot, j.Repeat*min(1, max(0, 1-j.Boot)))
 	l.ok(l.db.FinishRun(l.Context(), r, nil))
 }
 

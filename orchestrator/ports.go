@@ -112,6 +112,20 @@ type Plans interface {
 	DropJobs(ctx context.Context, ids []string) error
 }
 
+// Bisections is what searches for culprits read and write.
+type Bisections interface {
+	// AddBisection stores a search, or finds the one that is stored with the same
+	// ends and aim, and gives it as it is stored.
+	AddBisection(ctx context.Context, b Bisection) (Bisection, error)
+	// Bisections lists those of a target that run, oldest first.
+	Bisections(ctx context.Context, upstream, target string) ([]Bisection, error)
+	// EndBisection stores how one ended. One that has ended stays as it is.
+	EndBisection(ctx context.Context, b Bisection) error
+	// Observed lists the runs of a bisection's case with one rig, whoever asked for
+	// them, in the order of their planning.
+	Observed(ctx context.Context, b Bisection, rig string) ([]Observed, error)
+}
+
 // Commits is what discovery reads and writes.
 type Commits interface {
 	Head(ctx context.Context, upstream string) (string, error) // empty: none yet
@@ -128,6 +142,7 @@ type Store interface {
 	Commits
 	Journal
 	Plans
+	Bisections
 }
 
 // View is what the store knows of one target on one upstream, as far as one rig
