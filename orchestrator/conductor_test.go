@@ -205,7 +205,9 @@ func (l *lab) run(j orchestrator.Job) {
 		all = append(all, s)
 	}
 	r.State, r.Status, r.Finished = orchestrator.RunFinished, suites.Summarize(all), l.now
-	r.BootID = fmt.Sprintf("%s-%d-%d", j.Image, j.Boot, j.Repeat*min(1, max(0, 1-j.Boot)))
+	if r.BootID = fmt.Sprintf("%s repeat %d", j.Image, j.Repeat); j.Boot > 0 {
+		r.BootID = fmt.Sprintf("%s boot %d", j.Image, j.Boot)
+	}
 	l.ok(l.db.FinishRun(l.Context(), r, nil))
 }
 
