@@ -33,6 +33,31 @@ func (c *Conductor) Bisect(ctx context.Context, b Bisection, o BisectOptions, sh
 	}
 }
 
+// Reaching makes the followed line begin at a commit or before it, so that a search can
+// begin there. What is older than what was followed is marked as such.
+func (c *Conductor) Reaching(ctx context.Context, upstream, commit string) error {
+	src, err := c.Sources(ctx, upstream)
+	if err != nil {
+		return err
+	}
+	u, err := src.Since(ctx, commit)
+	if err != nil {
+		return err
+	}
+	for i := range u.New {
+		u.New[i].Beyond = true // one that is known stays as it is
+	}
+	if err := c.Store.AddUpdate(ctx, upstream, u); err != nil {
+		return err
+	}
+	for _, t := range c.Targets(upstream) {
+		if err := c.Discovery.resolve(ctx, upstream, src, t); err != nil {
+			return fmt.Errorf("inputs of %s: %w", t.Name, err)
+		}
+	}
+	return nil
+}
+
 // LookAt weighs a bisection without doing anything for it.
 func (c *Conductor) LookAt(ctx context.Context, b Bisection, o BisectOptions) (Advance, error) {
 	t, ok := c.Pipeline.Targets[b.Target]

@@ -16,6 +16,9 @@ type Source interface {
 	// newest commit that the store has (empty: nothing yet, backfill at most the
 	// configured number of commits).
 	Fetch(ctx context.Context, known string) (Update, error)
+	// Since gives the line from a commit on, which it includes. It asks nobody. A commit
+	// that is not on it is ErrNotOnLine.
+	Since(ctx context.Context, commit string) (Update, error)
 	// TreeIDs gives the object id of each path in each commit's tree. A path that
 	// a commit lacks is absent from its map.
 	TreeIDs(ctx context.Context, commits []string, paths []string) (map[string]map[string]string, error)

@@ -25,6 +25,9 @@ type Commit struct {
 	Email    string
 	Time     time.Time // committer's time
 	Subject  string
+	// Beyond says that it is older than what is followed: it is on the line because a
+	// search begins there.
+	Beyond bool
 }
 
 // Reason says why a commit is tested on a target. The zero value is invalid.

@@ -33,7 +33,7 @@ func bisectCommand(a *app) *cobra.Command {
 		Short: "find the commit that made a case bad, or mended it",
 		Long: `Builds and runs commits of an upstream until one of them is known to have made the
 case bad, also when it fails only now and then. GOOD and BAD are revisions of git on
-the first-parent line; without BAD it is the newest commit. What was built and run
+the first-parent line (tags are not mirrored); without BAD it is the newest commit. What was built and run
 before counts. The case is of the form suite/case, or "build", or "boot".
 
 With --crash only a crash with that signature is a failure. With --find-fix GOOD is
@@ -44,7 +44,7 @@ sure that is, and the log in the form of "git bisect log".
 
 Exit 0 when the culprit was found and confirmed, 125 when only a range or nothing
 was found, 128 for wrong usage.`,
-		Example: `  headwatch bisect v1.2..main --target linux --case smoke/loopback_tcp
+		Example: `  headwatch bisect HEAD~40..main --target linux --case smoke/loopback_tcp
   headwatch bisect HEAD~200.. --target freebsd --case boot --budget 8h
   headwatch bisect 1a2b3c4..5d6e7f8 --target freebsd --case tcp/R01 --find-fix --json`,
 		Args: cobra.MaximumNArgs(1),
@@ -190,6 +190,9 @@ func (r *rigging) bisection(ctx context.Context, o bisectOptions, good, bad stri
 		return b, usagef("%s and %s are one commit, %s", good, bad, b.Good)
 	}
 	// What the store does not have cannot be stored as an end.
+	if err := r.conductor.Reaching(ctx, o.upstream, b.Good); err != nil {
+		return b, r.badEnds(o.upstream, err)
+	}
 	if _, err := r.conductor.LookAt(ctx, b, orchestrator.BisectOptions{}); err != nil {
 		return b, r.badEnds(o.upstream, err)
 	}
@@ -200,8 +203,7 @@ func (r *rigging) bisection(ctx context.Context, o bisectOptions, good, bad stri
 func (r *rigging) badEnds(upstream string, err error) error {
 	switch {
 	case errors.Is(err, orchestrator.ErrNotOnLine):
-		return usagef("%w (branch %s, at most %d commits before the first that was seen): give a commit on it, as \"git merge-base\" does, or raise backfill",
-			err, r.file.Upstreams[upstream].Branch, r.file.Upstreams[upstream].Backfill)
+		return usagef("%w (branch %s): give a commit on it, such as the one that git merge-base names", err, r.file.Upstreams[upstream].Branch)
 	case errors.Is(err, orchestrator.ErrNotBefore):
 		return usagef("%w: GOOD is the older end; turn them round, and add --find-fix when the older one fails", err)
 	case errors.Is(err, bisect.ErrSameBuild), errors.Is(err, bisect.ErrNoCommits):

@@ -29,6 +29,10 @@ CREATE TABLE bisections (
     FOREIGN KEY (upstream, bad) REFERENCES commits (upstream, hash)
 ) STRICT;
 
+-- Older than what is followed: on the line only because a search begins there. Passes
+-- that test every commit leave it out.
+ALTER TABLE commits ADD COLUMN beyond INTEGER NOT NULL DEFAULT 0 CONSTRAINT beyond_is_0_or_1 CHECK (beyond IN (0, 1));
+
 -- A search asks for runs of one case. What a pass counts are its own runs.
 ALTER TABLE jobs ADD COLUMN case_name TEXT NOT NULL GENERATED ALWAYS AS (coalesce(payload ->> 'case', '')) VIRTUAL;
 DROP INDEX jobs_of_target;
