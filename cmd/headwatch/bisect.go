@@ -46,7 +46,7 @@ Exit 0 when the culprit was found and confirmed, 125 when only a range or nothin
 was found, 128 for wrong usage.`,
 		Example: `  headwatch bisect HEAD~40..main --target linux --case smoke/loopback_tcp
   headwatch bisect HEAD~200.. --target freebsd --case boot --budget 8h
-  headwatch bisect 1a2b3c4..5d6e7f8 --target freebsd --case tcp/R01 --find-fix --json`,
+  headwatch bisect 1a2b3c4..5d6e7f8 --target freebsd --case tcp/f01_v4 --find-fix --json`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 && cmd.Flags().NFlag() == 0 {
@@ -190,8 +190,10 @@ func (r *rigging) bisection(ctx context.Context, o bisectOptions, good, bad stri
 		return b, usagef("%s and %s are one commit, %s", good, bad, b.Good)
 	}
 	// What the store does not have cannot be stored as an end.
-	if err := r.conductor.Reaching(ctx, o.upstream, b.Good); err != nil {
-		return b, r.badEnds(o.upstream, err)
+	for _, end := range []string{b.Good, b.Bad} {
+		if err := r.conductor.Reaching(ctx, o.upstream, end); err != nil {
+			return b, r.badEnds(o.upstream, err)
+		}
 	}
 	if _, err := r.conductor.LookAt(ctx, b, orchestrator.BisectOptions{}); err != nil {
 		return b, r.badEnds(o.upstream, err)
