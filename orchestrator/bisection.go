@@ -64,7 +64,7 @@ type Advance struct {
 	Plan      bisect.Plan
 	Posterior bisect.Posterior
 	Forecast  bisect.Forecast // in runs
-	Commits   []Commit        // the line from Good to Bad
+	Commits   []Commit        // the line from Good to Bad, the first of each build
 	States    bisect.Line     // of the same commits
 	Counts    []bisect.Count  // of the same commits
 	Jobs      []Job           // what is to be queued
@@ -119,8 +119,11 @@ func (p Planner) Advance(raw View, b Bisection, seen []Observed, o BisectOptions
 		return a, fmt.Errorf("commit %s %w %s", b.Good, ErrNotBefore, b.Bad)
 	}
 	v := raw.Merged()
-	t := search{p: p, v: v, b: b, o: o, lo: lo, hi: hi, seen: ofMerged(raw, v, seen)}
-	a.Commits = v.Line[lo : hi+1]
+	t := search{p: p, v: v, b: b, o: o, commits: v.distinct(v.Line[lo : hi+1]), seen: ofMerged(raw, v, seen)}
+	if len(t.commits) < 2 {
+		return a, bisect.ErrSameBuild
+	}
+	a.Commits = t.commits
 	a.Cost = t.cost()
 	a.States = t.line()
 	evidence, counts, err := t.evidence()
@@ -145,6 +148,22 @@ func (p Planner) Advance(raw View, b Bisection, seen []Observed, o BisectOptions
 	a.Plan = s.Plan(t.options(a.Cost))
 	a.Jobs = t.jobs(a.Plan)
 	return a, nil
+}
+
+// distinct lists the first commit of each build of a line. What lies between two commits
+// of one build went away again, and is no candidate.
+func (v View) distinct(line []Commit) (out []Commit) {
+	last := map[string]int{}
+	for i, c := range line {
+		last[v.Inputs[c.Hash]] = i
+	}
+	for i, end := 0, -1; i < len(line); i++ {
+		if i > end {
+			out = append(out, line[i])
+		}
+		end = max(end, last[v.Inputs[line[i].Hash]])
+	}
+	return out
 }
 
 // ofMerged lets observations name the builds of a merged view.

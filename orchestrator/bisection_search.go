@@ -14,12 +14,12 @@ import (
 
 // search is one bisection over a view, for the time of one decision.
 type search struct {
-	p      Planner
-	v      View // merged
-	b      Bisection
-	o      BisectOptions
-	lo, hi int // ends on the view's line
-	seen   []Observed
+	p       Planner
+	v       View // merged
+	b       Bisection
+	o       BisectOptions
+	commits []Commit // from one end to the other, each a build of its own
+	seen    []Observed
 }
 
 // untoldRuns is after how many runs that said nothing, and none that did, a commit
@@ -43,8 +43,8 @@ func (t search) line() bisect.Line {
 		}
 		of[s.Job.Build] = n
 	}
-	line := make(bisect.Line, 0, t.hi-t.lo+1)
-	for _, c := range t.v.Line[t.lo : t.hi+1] {
+	line := make(bisect.Line, 0, len(t.commits))
+	for _, c := range t.commits {
 		id := t.v.Inputs[c.Hash]
 		b, made := t.v.Builds[id]
 		n := of[id]
@@ -90,11 +90,9 @@ func (t search) outcome(s Observed) bisect.Outcome {
 
 // evidence is what runs said of the line, and the counts of each commit.
 func (t search) evidence() (*bisect.Evidence, []bisect.Count, error) {
-	first := map[string]int{} // build → the first commit that has it
-	for i, c := range t.v.Line[t.lo : t.hi+1] {
-		if id := t.v.Inputs[c.Hash]; first[id] == 0 {
-			first[id] = i + 1
-		}
+	at := map[string]int{} // build → its commit
+	for i, c := range t.commits {
+		at[t.v.Inputs[c.Hash]] = i
 	}
 	e := new(bisect.Evidence)
 	add := func(o bisect.Observation) error {
@@ -102,27 +100,28 @@ func (t search) evidence() (*bisect.Evidence, []bisect.Count, error) {
 		return err
 	}
 	for _, s := range t.seen {
-		if i, got := first[s.Job.Build], t.outcome(s); i > 0 && got != 0 && t.b.Case != CaseBuild {
-			if err := add(bisect.Observation{ID: s.Run, Commit: i - 1, Boot: s.Boot, Outcome: got}); err != nil {
+		i, ok := at[s.Job.Build]
+		if got := t.outcome(s); ok && got != 0 && t.b.Case != CaseBuild {
+			if err := add(bisect.Observation{ID: s.Run, Commit: i, Boot: s.Boot, Outcome: got}); err != nil {
 				return nil, nil, err
 			}
 		}
 	}
 	if t.b.Case == CaseBuild {
 		// Compilers do not flake: one answer is as good as confirmed.
-		for id, i := range first {
+		for id, i := range at {
 			o := t.outcome(Observed{Run: id, Status: t.v.Builds[id].Status})
 			for n := range confirmBoots {
 				if o == 0 {
 					break
 				}
-				if err := add(bisect.Observation{ID: fmt.Sprintf("%s-%d", id, n), Commit: i - 1, Outcome: o}); err != nil {
+				if err := add(bisect.Observation{ID: fmt.Sprintf("%s-%d", id, n), Commit: i, Outcome: o}); err != nil {
 					return nil, nil, err
 				}
 			}
 		}
 	}
-	counts := make([]bisect.Count, t.hi-t.lo+1)
+	counts := make([]bisect.Count, len(t.commits))
 	for i := range counts {
 		counts[i], _ = e.Of(i, false)
 	}
@@ -195,14 +194,11 @@ func (t search) cost() (c BisectionCost) {
 	}
 	var builds time.Duration
 	made := 0
-	counted := map[string]bool{}
-	for _, line := range t.v.Line[t.lo : t.hi+1] {
-		id := t.v.Inputs[line.Hash]
-		b, ok := t.v.Builds[id]
-		if !ok || counted[id] || b.Duration <= 0 {
+	for _, k := range t.commits {
+		b, ok := t.v.Builds[t.v.Inputs[k.Hash]]
+		if !ok || b.Duration <= 0 {
 			continue
 		}
-		counted[id] = true
 		builds, made = builds+b.Duration, made+1
 		if !b.Finished.Before(t.b.Opened) {
 			c.Builds++
@@ -243,7 +239,7 @@ func (t search) jobs(p bisect.Plan) (out []Job) {
 	}
 	free := max(1, t.o.Machines) - total
 	for _, ask := range p.Asks {
-		id := t.v.Inputs[t.v.Line[t.lo+ask.Commit].Hash]
+		id := t.v.Inputs[t.commits[ask.Commit].Hash]
 		switch {
 		case !t.built(id):
 			out = append(out, t.build(ask.Commit))
@@ -260,7 +256,7 @@ func (t search) jobs(p bisect.Plan) (out []Job) {
 		out = append(out, t.runs(ask.Commit, n, p.Goal == bisect.Confirm)...)
 	}
 	for _, i := range p.Ahead {
-		if !t.built(t.v.Inputs[t.v.Line[t.lo+i].Hash]) {
+		if !t.built(t.v.Inputs[t.commits[i].Hash]) {
 			out = append(out, t.build(i))
 		}
 	}
@@ -270,7 +266,7 @@ func (t search) jobs(p bisect.Plan) (out []Job) {
 func (t search) built(id string) bool { return t.v.Builds[id].Status == suites.Passed }
 
 func (t search) build(i int) Job {
-	c := t.v.Line[t.lo+i].Hash
+	c := t.commits[i].Hash
 	j := buildJob(t.v, t.v.commitOf(t.v.Inputs[c], c), t.v.Inputs[c])
 	j.Bisection = t.b.ID
 	return j
@@ -278,7 +274,7 @@ func (t search) build(i int) Job {
 
 // runs makes n runs of a commit. Each that confirms has a cold boot of its own.
 func (t search) runs(i, n int, confirm bool) (out []Job) {
-	c := t.v.Line[t.lo+i].Hash
+	c := t.commits[i].Hash
 	b := t.v.Builds[t.v.Inputs[c]]
 	boots, ran := map[int]int{}, 0
 	for _, s := range t.seen {

@@ -3,6 +3,7 @@ package orchestrator_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -157,6 +158,19 @@ func TestBisectionAroundWhatDoesNotBuild(t *testing.T) {
 	if b := a.Bisection; b.Ending != "range" || b.First != commitName(15) || b.Last != commitName(25) {
 		t.Errorf("%+v, want the range c015..c025", b)
 	}
+}
+
+// Commits that made the same image are one, the ends among them.
+func TestBisectionOfEqualImages(t *testing.T) {
+	h := newHunt(t, 40)
+	h.image = func(commit string) string { // four commits each
+		var n int
+		fmt.Sscanf(commit, "c%d", &n)
+		return fmt.Sprintf("sha256:%03d", n/4)
+	}
+	h.result = badFrom(24)
+	a, err := h.search()
+	h.wantCulprit(a, err, 24)
 }
 
 // What a build breaks and mends is found by builds alone; so is what does not boot,

@@ -35,6 +35,7 @@ type lab struct {
 	order   []string        // jobs in the order in which they were carried out
 	outcome func(commit string) suites.Status
 	result  func(commit, name string) suites.Status
+	image   func(commit string) string // that its build makes
 }
 
 const (
@@ -50,6 +51,7 @@ func newLab(t *testing.T, n int) *lab {
 		T: t, now: time.Date(2026, 3, 1, 2, 0, 0, 0, time.UTC), monitor: "QEMU 7.2", seen: map[string]bool{},
 		outcome: func(string) suites.Status { return suites.Passed },
 		result:  func(string, string) suites.Status { return suites.Passed },
+		image:   func(commit string) string { return "sha256:" + commit },
 	}
 	l.grow(n)
 	db, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "headwatch.db"))
@@ -180,7 +182,7 @@ func (l *lab) build(j orchestrator.Job) {
 	l.ok(err)
 	b := orchestrator.Build{ID: j.Build, Target: j.Target, Commit: j.Commit, Status: l.outcome(j.Commit), OS: "linux", Finished: l.now}
 	if b.Status == suites.Passed {
-		b.Image = "sha256:" + j.Build
+		b.Image = l.image(j.Commit)
 	} else {
 		b.Reason = "disk full"
 	}
