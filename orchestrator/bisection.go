@@ -95,6 +95,7 @@ type BisectOptions struct {
 	Machines int           // runs at once; 0 means 1
 	Ahead    int           // builds made meanwhile
 	Budget   time.Duration // of builds and runs; 0: no limit
+	Runs     int           // the same in runs; 0: no limit
 }
 
 // Errors of a search whose ends make none.

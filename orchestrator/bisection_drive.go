@@ -80,6 +80,11 @@ func (c *Conductor) LookAt(ctx context.Context, b Bisection, o BisectOptions) (A
 func (c *Conductor) advance(ctx context.Context, b Bisection, o BisectOptions) (Advance, error) {
 	c.planning.Lock()
 	defer c.planning.Unlock()
+	return c.step(ctx, b, o)
+}
+
+// step is advance for who holds the planning.
+func (c *Conductor) step(ctx context.Context, b Bisection, o BisectOptions) (Advance, error) {
 	a, err := c.LookAt(ctx, b, o)
 	if err != nil {
 		return a, err

@@ -168,6 +168,9 @@ func (t search) options(c BisectionCost) bisect.Options {
 		o.Spent = float64(c.RunTime+c.BuildTime) / float64(c.EachRun)
 		o.Budget = float64(t.o.Budget) / float64(c.EachRun)
 	}
+	if t.o.Runs > 0 {
+		o.Spent, o.Budget = float64(c.Runs)+float64(c.Builds)*t.model(c).BuildCost, float64(t.o.Runs)
+	}
 	return o
 }
 

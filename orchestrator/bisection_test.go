@@ -251,6 +251,36 @@ func TestBisectionEndsThatMakeNone(t *testing.T) {
 	}
 }
 
+// A pass finds what fails now and then: verdicts end with a range, which may be a wrong
+// one, and the search that follows with the culprit.
+func TestPassBisectsWhatGoesBothWays(t *testing.T) {
+	found := 0
+	for seed := range uint64(12) {
+		l := newLab(t, 1)
+		l.result = sometimes(9, .5, seed)
+		l.pass()
+		for _, n := range []int{6, 20, 24, 28} {
+			l.grow(n)
+			l.pass()
+		}
+		for _, r := range l.regressions() {
+			switch {
+			case r.Culprit == "" || r.State == orchestrator.Withdrawn:
+			case r.Culprit != commitName(9):
+				t.Errorf("seed %d: %+v, want nobody but c009 accused", seed, r)
+			case r.State == orchestrator.Fixed:
+				t.Errorf("seed %d: %+v is not fixed", seed, r)
+			default:
+				found++
+			}
+		}
+	}
+	t.Logf("%d of 12 found", found)
+	if found < 3 {
+		t.Errorf("%d of 12 found, want a quarter", found)
+	}
+}
+
 // A pass counts its own runs only: what a search asked for opens no regression.
 func TestBisectionLeavesPassesAlone(t *testing.T) {
 	h := newHunt(t, 30)
