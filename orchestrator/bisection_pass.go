@@ -77,7 +77,17 @@ func worse(v View, s series, good, bad int) bool {
 // as its culprit took, and of a case that fails now and then so many that they would
 // all pass once in a hundred times if nothing had changed.
 func (v View) fixBoots(s series, r Regression) int {
-	n := v.Tallies[v.key(s, r.Bad)]
+	at := places(v.Line)
+	bad, ok := at[r.Bad]
+	if !ok {
+		return confirmBoots
+	}
+	var n verdict.Counts // of what is known to be bad
+	for _, c := range v.Line[bad:] {
+		if k := v.Tallies[v.key(s, c.Hash)]; k.Failed > 0 {
+			n = n.Add(k)
+		}
+	}
 	if !mixed(n) {
 		return confirmBoots
 	}

@@ -179,6 +179,9 @@ func (l *lab) pass() {
 
 func (l *lab) build(j orchestrator.Job) {
 	_, err := l.db.BeginBuild(l.Context(), j)
+	if errors.Is(err, orchestrator.ErrJobDone) {
+		return // nobody wants it any more
+	}
 	l.ok(err)
 	b := orchestrator.Build{ID: j.Build, Target: j.Target, Commit: j.Commit, Status: l.outcome(j.Commit), OS: "linux", Finished: l.now}
 	if b.Status == suites.Passed {
@@ -191,6 +194,9 @@ func (l *lab) build(j orchestrator.Job) {
 
 func (l *lab) run(j orchestrator.Job) {
 	r, err := l.db.BeginRun(l.Context(), j, "host", l.now)
+	if errors.Is(err, orchestrator.ErrJobDone) {
+		return
+	}
 	l.ok(err)
 	var all []suites.Status
 	for _, name := range []string{orchestrator.CaseBoot, "s/a"} {

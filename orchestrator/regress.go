@@ -23,11 +23,11 @@ func (s series) upto() suites.Layer { return max(s.layer, suites.Smoke) }
 type findings struct {
 	at    map[string]int // commit → its place on the line
 	known map[TallyKey]verdict.Verdict
-	held  map[int64]bool    // stored regressions for which something still speaks
-	regs  []Regression      // new, or to be stored anew
-	sel   []Selection       // what they want tested
-	open  []Regression      // those whose culprit is searched, and can be found
-	prove map[TallyKey]int  // what more boots must bear out before anything is said
+	held  map[int64]bool   // stored regressions for which something still speaks
+	regs  []Regression     // new, or to be stored anew
+	sel   []Selection      // what they want tested
+	open  []Regression     // those whose culprit is searched, and can be found
+	prove map[TallyKey]int // what more boots must bear out before anything is said
 }
 
 // regress finds the places where a case turned bad, and says which commit each
