@@ -21,8 +21,11 @@ func (c *Conductor) Bisect(ctx context.Context, b Bisection, o BisectOptions, sh
 		if show != nil {
 			show(a)
 		}
-		if a.Done() {
+		switch {
+		case a.Done():
 			return a, nil
+		case len(a.Jobs) == 0 && a.Waiting == 0:
+			return a, fmt.Errorf("bisection %d has neither an answer nor anything to run: ours to mend", a.Bisection.ID)
 		}
 		select {
 		case <-ctx.Done():

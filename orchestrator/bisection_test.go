@@ -95,6 +95,7 @@ func (h *hunt) wantCulprit(a orchestrator.Advance, err error, culprit int) {
 }
 
 func TestBisectionFindsWhatFailsNowAndThen(t *testing.T) {
+	t.Parallel()
 	for _, p := range []float64{1, .3} {
 		h := newHunt(t, 60)
 		h.result, h.twice = sometimes(23, p, 7), true
@@ -117,6 +118,7 @@ func TestBisectionFindsWhatFailsNowAndThen(t *testing.T) {
 
 // A search that is stopped at any step goes on where it was, and does nothing twice.
 func TestBisectionResumes(t *testing.T) {
+	t.Parallel()
 	whole := newHunt(t, 30)
 	whole.result = badFrom(11)
 	a, err := whole.search()
@@ -145,6 +147,7 @@ func TestBisectionResumes(t *testing.T) {
 }
 
 func TestBisectionAroundWhatDoesNotBuild(t *testing.T) {
+	t.Parallel()
 	h := newHunt(t, 40)
 	h.result = badFrom(20)
 	h.outcome = func(commit string) suites.Status {
@@ -162,6 +165,7 @@ func TestBisectionAroundWhatDoesNotBuild(t *testing.T) {
 
 // Commits that made the same image are one, the ends among them.
 func TestBisectionOfEqualImages(t *testing.T) {
+	t.Parallel()
 	h := newHunt(t, 40)
 	h.image = func(commit string) string { // four commits each
 		var n int
@@ -176,6 +180,7 @@ func TestBisectionOfEqualImages(t *testing.T) {
 // What a build breaks and mends is found by builds alone; so is what does not boot,
 // by boots.
 func TestBisectionOfBuildsAndBoots(t *testing.T) {
+	t.Parallel()
 	h := newHunt(t, 40)
 	h.b.Case, h.b.Machine = orchestrator.CaseBuild, ""
 	h.outcome = func(commit string) suites.Status {
@@ -202,6 +207,7 @@ func TestBisectionOfBuildsAndBoots(t *testing.T) {
 }
 
 func TestBisectionFindsAFix(t *testing.T) {
+	t.Parallel()
 	h := newHunt(t, 40)
 	h.b.Fix = true
 	draw := rand.New(rand.NewPCG(3, 4))
@@ -216,6 +222,7 @@ func TestBisectionFindsAFix(t *testing.T) {
 }
 
 func TestBisectionEndsThatMakeNone(t *testing.T) {
+	t.Parallel()
 	h := newHunt(t, 10)
 	h.b.Good, h.b.Bad = commitName(8), commitName(2)
 	if _, err := h.search(); !errors.Is(err, orchestrator.ErrNotBefore) {
@@ -254,6 +261,7 @@ func TestBisectionEndsThatMakeNone(t *testing.T) {
 // A pass finds what fails now and then: verdicts end with a range, which may be a wrong
 // one, and the search that follows with the culprit.
 func TestPassBisectsWhatGoesBothWays(t *testing.T) {
+	t.Parallel()
 	found := 0
 	for _, seed := range []uint64{0, 6, 7, 11} { // in the first the newest commit never fails twice
 		l := newLab(t, 1)
@@ -282,6 +290,7 @@ func TestPassBisectsWhatGoesBothWays(t *testing.T) {
 
 // A pass counts its own runs only: what a search asked for opens no regression.
 func TestBisectionLeavesPassesAlone(t *testing.T) {
+	t.Parallel()
 	h := newHunt(t, 30)
 	h.result = badFrom(11)
 	_, err := h.search()
