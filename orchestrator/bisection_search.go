@@ -124,6 +124,9 @@ func (t search) evidence() (*bisect.Evidence, []bisect.Count, error) {
 	counts := make([]bisect.Count, len(t.commits))
 	for i := range counts {
 		counts[i], _ = e.Of(i, false)
+		if t.b.Fix { // as people count
+			counts[i].Failed, counts[i].Passed = counts[i].Passed, counts[i].Failed
+		}
 	}
 	return e, counts, nil
 }

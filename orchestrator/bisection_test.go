@@ -219,6 +219,9 @@ func TestBisectionFindsAFix(t *testing.T) {
 	}
 	a, err := h.search()
 	h.wantCulprit(a, err, 17)
+	if first, last := a.Counts[0], a.Counts[len(a.Counts)-1]; last.Failed > 0 || last.Passed == 0 || first.Failed+first.Passed > 0 && first.Failed == 0 {
+		t.Errorf("the ends are counted as %+v and %+v", first, last)
+	}
 }
 
 func TestBisectionEndsThatMakeNone(t *testing.T) {
