@@ -20,7 +20,7 @@ const shippedFile = "../../pipelines.yaml"
 
 // shipped is what the shipped file may refer to.
 var shipped = Known{
-	Suites:    map[string][]suites.Layer{
+	Suites: map[string][]suites.Layer{
 		"smoke": {suites.Smoke}, "tcp": {suites.Smoke, suites.Functional, suites.Stress}, "console": {suites.Smoke, suites.Functional, suites.Stress},
 	},
 	NICModels: rig.NICModels,
