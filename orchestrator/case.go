@@ -33,6 +33,7 @@ func (e Execution) one(ctx context.Context, b *booted, c suites.Case, has offer,
 		return notStarted(res, err)
 	}
 	defer m.Close()
+	console.Expect(c.Causes)
 	res = e.on(ctx, descendant{m, b}, console, c, report)
 	if gone(m) {
 		res = endedIn(m, res)
@@ -75,7 +76,7 @@ func (e Execution) on(ctx context.Context, m descendant, console runners.Console
 	}
 	caseCtx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	t := &suites.T{Guest: m.guest(), Rand: random(e.Seed, res.Case), Metrics: map[string]float64{}}
+	t := &suites.T{Guest: m.guest(), Rand: random(e.Seed, res.Case), Seed: e.Seed, Metrics: map[string]float64{}}
 	wrong := false // a part of it
 	t.Report = func(part suites.Result) error {
 		part = judgeTime(c, part, t.Load)

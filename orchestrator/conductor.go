@@ -224,6 +224,9 @@ func (c *Conductor) Plan(ctx context.Context, upstream string) error {
 				return fmt.Errorf("queue job %s: %w", j.ID, err)
 			}
 		}
+		if err := c.searchDoubts(ctx, t, v); err != nil {
+			return err
+		}
 	}
 	return nil
 }

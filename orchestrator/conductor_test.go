@@ -35,6 +35,7 @@ type lab struct {
 	order   []string        // jobs in the order in which they were carried out
 	outcome func(commit string) suites.Status
 	result  func(commit, name string) suites.Status
+	image   func(commit string) string // that its build makes
 }
 
 const (
@@ -50,6 +51,7 @@ func newLab(t *testing.T, n int) *lab {
 		T: t, now: time.Date(2026, 3, 1, 2, 0, 0, 0, time.UTC), monitor: "QEMU 7.2", seen: map[string]bool{},
 		outcome: func(string) suites.Status { return suites.Passed },
 		result:  func(string, string) suites.Status { return suites.Passed },
+		image:   func(commit string) string { return "sha256:" + commit },
 	}
 	l.grow(n)
 	db, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "headwatch.db"))
@@ -177,10 +179,13 @@ func (l *lab) pass() {
 
 func (l *lab) build(j orchestrator.Job) {
 	_, err := l.db.BeginBuild(l.Context(), j)
+	if errors.Is(err, orchestrator.ErrJobDone) {
+		return // nobody wants it any more
+	}
 	l.ok(err)
 	b := orchestrator.Build{ID: j.Build, Target: j.Target, Commit: j.Commit, Status: l.outcome(j.Commit), OS: "linux", Finished: l.now}
 	if b.Status == suites.Passed {
-		b.Image = "sha256:" + j.Build
+		b.Image = l.image(j.Commit)
 	} else {
 		b.Reason = "disk full"
 	}
@@ -189,6 +194,9 @@ func (l *lab) build(j orchestrator.Job) {
 
 func (l *lab) run(j orchestrator.Job) {
 	r, err := l.db.BeginRun(l.Context(), j, "host", l.now)
+	if errors.Is(err, orchestrator.ErrJobDone) {
+		return
+	}
 	l.ok(err)
 	var all []suites.Status
 	for _, name := range []string{orchestrator.CaseBoot, "s/a"} {
@@ -205,6 +213,9 @@ func (l *lab) run(j orchestrator.Job) {
 		all = append(all, s)
 	}
 	r.State, r.Status, r.Finished = orchestrator.RunFinished, suites.Summarize(all), l.now
+	if r.BootID = fmt.Sprintf("%s repeat %d", j.Image, j.Repeat); j.Boot > 0 {
+		r.BootID = fmt.Sprintf("%s boot %d", j.Image, j.Boot)
+	}
 	l.ok(l.db.FinishRun(l.Context(), r, nil))
 }
 

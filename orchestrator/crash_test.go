@@ -145,7 +145,7 @@ func TestUnreadableDebugFileFailsNoRun(t *testing.T) {
 		Store: &journal, Builder: &fakeRig{debugErr: errors.New("attachment cut short")}, Places: Places{Root: t.TempDir()},
 		Symbols: func(string) (Symbols, error) { return nil, io.EOF }, Notify: func(Event) {}, Log: slog.New(slog.NewTextHandler(&log, nil)),
 	}
-	console := &keptConsole{fakeConsole{[]runners.Crash{panicked}}}
+	console := &keptConsole{fakeConsole{crashes: []runners.Crash{panicked}}}
 	if err := w.finishRun(t.Context(), Run{ID: "r", Status: suites.Failed}, console, NewKeeper(filepath.Join(t.TempDir(), "kept"), false), nil); err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ import (
 type RunConsole interface {
 	runners.Console
 	// Part begins the next machine's part, under a line that says what it is.
-	Part(title string) runners.Console
+	Part(title string) runners.MachineConsole
 }
 
 // Execution is one suite on one boot of an image: each case on a machine of its own
@@ -75,8 +75,9 @@ func (e Execution) Do(ctx context.Context, m pipeline.Machine, limit time.Durati
 	}
 	began := time.Now()
 	s := Spec(m)
-	s.Commit, s.Ordinal, s.Dir, s.ConsoleLog, s.BootTimeout = e.Commit, e.Ordinal, room, e.Console.Part(CaseBoot), limit/bootShare
-	b, err := e.boot(ctx, bootable, s)
+	console := e.Console.Part(CaseBoot)
+	s.Commit, s.Ordinal, s.Dir, s.ConsoleLog, s.BootTimeout = e.Commit, e.Ordinal, room, console, limit/bootShare
+	b, err := e.boot(ctx, bootable, s, console)
 	if err != nil {
 		return e.noBoot(suites.Result{Case: CaseBoot, Duration: time.Since(began)}, err, note, &results)
 	}
@@ -113,11 +114,11 @@ type booted struct {
 	// first is the machine that was booted, where there are no clones; nil once a case
 	// has it.
 	first   runners.Machine
-	console runners.Console // first's
+	console runners.MachineConsole // first's
 }
 
 // boot makes the template, or boots the first machine where there can be none.
-func (e Execution) boot(ctx context.Context, bootable runners.Bootable, s runners.Spec) (*booted, error) {
+func (e Execution) boot(ctx context.Context, bootable runners.Bootable, s runners.Spec, console runners.MachineConsole) (*booted, error) {
 	layouts, err := layoutsOf(bootable)
 	if err != nil {
 		return nil, err
@@ -128,14 +129,14 @@ func (e Execution) boot(ctx context.Context, bootable runners.Bootable, s runner
 	}
 	b := &booted{os: bootable.Image.OS, template: t, facts: t.Facts(), layouts: layouts}
 	if b.facts.BootID == "" {
-		b.first, err = t.Start(ctx, runners.Start{Dir: s.Dir, ConsoleLog: s.ConsoleLog, Seed: e.Seed})
+		b.first, err = t.Start(ctx, runners.Start{Dir: s.Dir, ConsoleLog: console, Seed: e.Seed})
 		if err != nil {
 			return nil, errors.Join(err, t.Close())
 		}
-		b.facts, b.console = b.first.Facts(), s.ConsoleLog
+		b.facts, b.console = b.first.Facts(), console
 		return b, nil
 	}
-	for _, c := range s.ConsoleLog.Crashes() {
+	for _, c := range console.Crashes() {
 		if !c.Stall { // the host's, or the boot would have failed
 			b.crashes = append(b.crashes, c.Title)
 		}
@@ -177,7 +178,7 @@ func (b *booted) end(keep func(runners.Template)) {
 }
 
 // machine starts a case's machine, with a console of its own.
-func (e Execution) machine(ctx context.Context, b *booted, name string) (runners.Machine, runners.Console, error) {
+func (e Execution) machine(ctx context.Context, b *booted, name string) (runners.Machine, runners.MachineConsole, error) {
 	if m := b.first; m != nil {
 		b.first = nil
 		return m, b.console, nil

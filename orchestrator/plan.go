@@ -153,7 +153,7 @@ func (p Planner) cells(v View) []pipeline.Cell {
 func unselected(v View) []Selection {
 	var out []Selection
 	for _, c := range v.Line {
-		if _, ok := v.Selected[c.Hash]; !ok && !v.Stale[c.Hash] {
+		if _, ok := v.Selected[c.Hash]; !ok && !v.Stale[c.Hash] && !c.Beyond {
 			out = append(out, Selection{Commit: c.Hash, Target: v.Target, Reason: ByEvery})
 		}
 	}

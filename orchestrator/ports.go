@@ -16,6 +16,9 @@ type Source interface {
 	// newest commit that the store has (empty: nothing yet, backfill at most the
 	// configured number of commits).
 	Fetch(ctx context.Context, known string) (Update, error)
+	// Since gives the line from a commit on, which it includes. It asks nobody. A commit
+	// that is not on it is ErrNotOnLine.
+	Since(ctx context.Context, commit string) (Update, error)
 	// TreeIDs gives the object id of each path in each commit's tree. A path that
 	// a commit lacks is absent from its map.
 	TreeIDs(ctx context.Context, commits []string, paths []string) (map[string]map[string]string, error)
@@ -112,6 +115,20 @@ type Plans interface {
 	DropJobs(ctx context.Context, ids []string) error
 }
 
+// Bisections is what searches for culprits read and write.
+type Bisections interface {
+	// AddBisection stores a search, or finds the one that is stored with the same
+	// ends and aim, and gives it as it is stored.
+	AddBisection(ctx context.Context, b Bisection) (Bisection, error)
+	// Bisections lists those of a target that run, oldest first.
+	Bisections(ctx context.Context, upstream, target string) ([]Bisection, error)
+	// EndBisection stores how one ended. One that has ended stays as it is.
+	EndBisection(ctx context.Context, b Bisection) error
+	// Observed lists the runs of a bisection's case with one rig, whoever asked for
+	// them, in the order of their planning.
+	Observed(ctx context.Context, b Bisection, rig string) ([]Observed, error)
+}
+
 // Commits is what discovery reads and writes.
 type Commits interface {
 	Head(ctx context.Context, upstream string) (string, error) // empty: none yet
@@ -128,6 +145,7 @@ type Store interface {
 	Commits
 	Journal
 	Plans
+	Bisections
 }
 
 // View is what the store knows of one target on one upstream, as far as one rig

@@ -23,17 +23,17 @@ func (s series) upto() suites.Layer { return max(s.layer, suites.Smoke) }
 type findings struct {
 	at    map[string]int // commit → its place on the line
 	known map[TallyKey]verdict.Verdict
-	held  map[int64]bool    // stored regressions for which something still speaks
-	regs  []Regression      // new, or to be stored anew
-	sel   []Selection       // what they want tested
-	open  []Regression      // those whose culprit is searched, and can be found
-	prove map[TallyKey]bool // what more boots must bear out before anything is said
+	held  map[int64]bool   // stored regressions for which something still speaks
+	regs  []Regression     // new, or to be stored anew
+	sel   []Selection      // what they want tested
+	open  []Regression     // those whose culprit is searched, and can be found
+	prove map[TallyKey]int // what more boots must bear out before anything is said
 }
 
 // regress finds the places where a case turned bad, and says which commit each
 // search wants tested next.
 func (p Planner) regress(v View, cells []pipeline.Cell, verdicts []Judgement) findings {
-	f := findings{known: p.knownOf(v, verdicts), at: places(v.Line), held: map[int64]bool{}, prove: map[TallyKey]bool{}}
+	f := findings{known: p.knownOf(v, verdicts), at: places(v.Line), held: map[int64]bool{}, prove: map[TallyKey]int{}}
 	for _, s := range p.allSeries(v, cells) {
 		line := p.statesOf(v, s, f.known)
 		for _, t := range turns(line) {
@@ -82,7 +82,7 @@ func (p Planner) look(v View, s series, line []bisect.Point, r Regression, f *fi
 			r.State, r.FixedBy = Fixed, commit
 			f.regs = append(f.regs, r)
 		} else if commit != "" {
-			f.prove[v.key(s, commit)] = true
+			f.prove[v.key(s, commit)] = v.fixBoots(s, r)
 			f.want(v, s, commit)
 		}
 		return true
@@ -182,7 +182,7 @@ func (p Planner) follow(v View, s series, line []bisect.Point, t turn, f *findin
 func (p Planner) search(v View, s series, line []bisect.Point, t turn, reg Regression, f *findings) Regression {
 	reg.Good = v.Line[t.good].Hash
 	if reg.State == Suspected && p.doubtful(v, s, reg.Bad, f.known) {
-		f.prove[v.key(s, reg.Bad)] = true
+		f.prove[v.key(s, reg.Bad)] = confirmBoots
 		return reg
 	}
 	step := bisect.Next(line[t.good : t.bad+1])

@@ -36,8 +36,8 @@ func (w *Worker) run(ctx context.Context, j Job) error {
 	}
 	limit := w.Pipeline.Timeout(j.Layer)
 	e := Execution{
-		Builder: w.Builder, Runner: w.Runner, Cases: CasesOf(w.Suites, j.Suite, j.Layer, ""),
-		Image: j.Image, Commit: j.Commit, Ordinal: j.Repeat, Suite: j.Suite, Seed: j.Seed, Dir: w.Places.Scratch(r.ID),
+		Builder: w.Builder, Runner: w.Runner, Cases: j.cases(w.Suites),
+		Image: j.Image, Commit: j.Commit, Ordinal: j.ordinal(), Suite: j.Suite, Seed: j.Seed, Dir: w.Places.Scratch(r.ID),
 		Console: console, Record: record, Keep: w.kept.keep, Artifacts: keeper,
 	}
 	var rigErr error

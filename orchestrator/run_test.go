@@ -3,6 +3,7 @@ package orchestrator
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -48,17 +49,22 @@ type fakeRig struct {
 }
 
 // fakeConsole is a console that shows the given crashes.
-type fakeConsole struct{ crashes []runners.Crash }
+type fakeConsole struct {
+	crashes  []runners.Crash
+	expected []string
+}
 
 func (c *fakeConsole) Write(p []byte) (int, error) { return len(p), nil }
 func (c *fakeConsole) Crashes() []runners.Crash    { return c.crashes }
 func (c *fakeConsole) Tail(int) string             { return "" }
 
 // Part forgets what other machines said.
-func (c *fakeConsole) Part(string) runners.Console {
+func (c *fakeConsole) Part(string) runners.MachineConsole {
 	c.crashes = nil
 	return c
 }
+
+func (c *fakeConsole) Expect(titles []string) { c.expected = titles }
 
 // fakeTemplate starts the rig's machine, as clones or, when it cannot, by booting.
 type fakeTemplate struct{ *fakeRig }
@@ -195,6 +201,16 @@ func TestWhoseFaultACaseIs(t *testing.T) {
 			return nil
 		}),
 	)
+	e.Cases[0].Causes = []string{"KDB: enter: asked for"}
+	for i, want := range []int{1, 0} {
+		run := e.Cases[i].Run
+		e.Cases[i].Run = func(ctx context.Context, t *suites.T) error {
+			if got := f.console.expected; len(got) != want {
+				return fmt.Errorf("the console expects %q, want %d titles", got, want)
+			}
+			return run(ctx, t)
+		}
+	}
 	var r Run
 	status, err := e.Do(t.Context(), pipeline.Machine{}, time.Minute, &r)
 	if err != nil || status != suites.Failed {

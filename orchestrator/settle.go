@@ -10,14 +10,15 @@ func (p Planner) fixedBy(v View, s series, r Regression, line []bisect.Point, f 
 	if !ok {
 		return "", false
 	}
+	need := v.fixBoots(s, r)
 	for i := bad + 1; i < len(line); i++ {
 		if line[i].State != bisect.Good {
 			continue
 		}
 		switch commit = v.Line[i].Hash; {
-		case s.name == CaseBuild, v.Tallies[v.key(s, commit)].Passed >= confirmBoots:
+		case s.name == CaseBuild, v.Tallies[v.key(s, commit)].Passed >= need:
 			return commit, true
-		case p.runsLeft(v, s, line[i].Build, confirmBoots, f.known):
+		case p.runsLeft(v, s, line[i].Build, need, f.known):
 			return commit, false
 		}
 	}
@@ -29,8 +30,8 @@ func (p Planner) fixedBy(v View, s series, r Regression, line []bisect.Point, f 
 // fixed, or may be a flake that is known.
 func (f findings) toConfirm(v View) map[TallyKey]int {
 	out := map[TallyKey]int{}
-	for k := range f.prove {
-		out[k] = confirmBoots
+	for k, n := range f.prove {
+		out[k] = n
 	}
 	for _, r := range f.open {
 		if r.Case == CaseBuild || f.at[r.Bad] != f.at[r.Good]+1 {

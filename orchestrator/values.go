@@ -25,6 +25,9 @@ type Commit struct {
 	Email    string
 	Time     time.Time // committer's time
 	Subject  string
+	// Beyond says that it is older than what is followed: it is on the line because a
+	// search begins there.
+	Beyond bool
 }
 
 // Reason says why a commit is tested on a target. The zero value is invalid.
@@ -104,6 +107,31 @@ type Job struct {
 	Layer   suites.Layer      `json:"layer,omitempty"`
 	Repeat  int               `json:"repeat,omitempty"` // from 0; each is a cold boot of its own
 	Seed    uint64            `json:"seed,omitempty"`
+	// The rest is for what a bisection asks for.
+	Bisection int64  `json:"bisection,omitempty"` // its id
+	Case      string `json:"case,omitempty"`      // the only case to run; empty: all of the suite's layer
+	Boot      int    `json:"boot,omitempty"`      // number of the cold boot, from 1; 0: Repeat says which
+	Confirm   bool   `json:"confirm,omitempty"`   // it confirms an answer
+}
+
+// caseBoots keeps the cold boots of runs of one case apart from those of suites.
+const caseBoots = 1 << 16
+
+// ordinal says which of an image's cold boots a run is about.
+func (j Job) ordinal() int {
+	if j.Boot > 0 {
+		return caseBoots + j.Boot
+	}
+	return j.Repeat
+}
+
+// cases lists what a run is to run: of a boot, nothing more.
+func (j Job) cases(all []suites.Suite) []suites.Case {
+	if j.Case == CaseBoot {
+		return nil
+	}
+	_, only := suiteOf(j.Case)
+	return CasesOf(all, j.Suite, j.Layer, only)
 }
 
 // RunState says how far a run is. The zero value is invalid.

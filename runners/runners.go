@@ -143,6 +143,14 @@ type Console interface {
 	Tail(n int) string
 }
 
+// MachineConsole is the console of one of several machines.
+type MachineConsole interface {
+	Console
+	// Expect has it take none of these titles for a crash from now on, as far as a
+	// report's first line makes them: whoever uses the machine brings them about.
+	Expect(titles []string)
+}
+
 // Runner boots images.
 type Runner interface {
 	// Boot starts a machine and returns when its agent has answered. It returns a

@@ -73,6 +73,10 @@ type Case struct {
 	// Timed says that the case judges how long something took. It has not failed when
 	// the host kept the guest from its CPUs, and for that reason cannot have Pressure.
 	Timed bool
+	// Causes are titles of what a console's recognizer takes for a crash and the case
+	// brings about on purpose, such as entering the kernel's debugger, without what the
+	// report adds to its first line. The console does not take them for crashes then.
+	Causes []string
 	// Run returns nil when the case passed; an error of Failf when the kernel is
 	// at fault, of Skipf when the case cannot run here. An error with
 	// KernelRefused is the kernel's fault too. Anything else is the rig's: broken.
@@ -83,6 +87,7 @@ type Case struct {
 type T struct {
 	Guest Guest
 	Rand  *rand.Rand // seeded by the run's seed and the case's name
+	Seed  uint64     // the run's, by which a case can take a part of what is too much for one
 	// Metrics collects what the case measured. Names are [a-z0-9_]+ and end in
 	// their unit: completion_s, rate_bytes_per_s.
 	Metrics map[string]float64

@@ -12,18 +12,6 @@ import (
 	"github.com/headwatch/headwatch/orchestrator/bisect/simulate"
 )
 
-func bisectCommand(a *app) *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "bisect", Short: "searches for the commit that made a case bad", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			cmd.SetOut(a.stdout)
-			return cmd.Help()
-		},
-	}
-	cmd.AddCommand(bisectSimulateCommand(a))
-	return cmd
-}
-
 // simulateOptions are the flags of bisect simulate. Costs are in runs.
 type simulateOptions struct {
 	commits     int

@@ -15,6 +15,7 @@ import (
 
 	"github.com/headwatch/headwatch/orchestrator/demo"
 	"github.com/headwatch/headwatch/orchestrator/pipeline"
+	"github.com/headwatch/headwatch/suites"
 )
 
 // demoUpstream is the demo's upstream in the built-in pipeline.
@@ -139,7 +140,15 @@ func (a *app) demo(ctx context.Context, o demoOptions) error {
 // depend on the folder it is started in.
 func (a *app) demoPipeline() (*pipeline.File, error) {
 	if a.pipelines == "" {
-		return builtinPipeline()
+		f, err := builtinPipeline()
+		if err != nil {
+			return nil, err
+		}
+		// What is seeded into its history the suite smoke sees; others would only take time.
+		smoke := f.Layers[suites.Smoke]
+		smoke.Suites = []string{"smoke"}
+		f.Layers[suites.Smoke] = smoke
+		return f, nil
 	}
 	f, err := a.loadPipeline()
 	if err == nil {

@@ -20,7 +20,9 @@ const shippedFile = "../../pipelines.yaml"
 
 // shipped is what the shipped file may refer to.
 var shipped = Known{
-	Suites:    map[string][]suites.Layer{"smoke": {suites.Smoke}, "tcp": {suites.Smoke}},
+	Suites: map[string][]suites.Layer{
+		"smoke": {suites.Smoke}, "tcp": {suites.Smoke, suites.Functional, suites.Stress}, "console": {suites.Smoke, suites.Functional, suites.Stress},
+	},
 	NICModels: rig.NICModels,
 	NICLinks:  []string{"user", "wire"},
 }
@@ -37,11 +39,11 @@ func TestShippedFile(t *testing.T) {
 	if f.Path != BuiltIn {
 		t.Errorf("path %q", f.Path)
 	}
-	smoke := []suites.Layer{suites.Smoke}
+	smoke, three := []suites.Layer{suites.Smoke}, []suites.Layer{suites.Smoke, suites.Functional, suites.Stress}
 	wantCells := []Cell{
 		{"demo", "demo-linux", "small", smoke},
-		{"freebsd", "freebsd-amd64", "wired", smoke},
-		{"freebsd", "freebsd-amd64-debug", "wired", smoke},
+		{"freebsd", "freebsd-amd64", "wired", three},
+		{"freebsd", "freebsd-amd64-debug", "wired", three},
 	}
 	if diff := cmp.Diff(wantCells, f.Cells()); diff != "" {
 		t.Errorf("cells (-want +got):\n%s", diff)

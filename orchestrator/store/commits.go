@@ -54,12 +54,13 @@ func (db *DB) addCommit(ctx context.Context, tx *sql.Tx, upstream string, c orch
 		return err
 	}
 	_, err := tx.ExecContext(ctx, `INSERT INTO commits
-		(upstream, hash, parent, position, author, email, time, subject, on_line, seen_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, ?)
+		(upstream, hash, parent, position, author, email, time, subject, on_line, seen_at, beyond)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)
 		ON CONFLICT (upstream, hash) DO UPDATE SET parent = excluded.parent, position = excluded.position,
-			author = excluded.author, email = excluded.email, time = excluded.time, subject = excluded.subject, on_line = 1`,
+			author = excluded.author, email = excluded.email, time = excluded.time, subject = excluded.subject, on_line = 1,
+			beyond = min(beyond, excluded.beyond)`,
 		upstream, c.Hash, c.Parent, c.Position, bounded(c.Author, maxLine), bounded(c.Email, maxLine),
-		stamp(c.Time), bounded(c.Subject, maxLine), stamp(db.Now()))
+		stamp(c.Time), bounded(c.Subject, maxLine), stamp(db.Now()), c.Beyond)
 	return err
 }
 

@@ -91,7 +91,7 @@ func TestOpenRefuses(t *testing.T) {
 	content, err := os.ReadFile(whole)
 	ok(t, err)
 	for name, test := range map[string]struct{ path, want string }{
-		"newer":       {sqlite("newer.db", `CREATE TABLE t (x); PRAGMA application_id = 1751414627; PRAGMA user_version = 99`), "schema version 99, this headwatch knows up to 4"},
+		"newer":       {sqlite("newer.db", `CREATE TABLE t (x); PRAGMA application_id = 1751414627; PRAGMA user_version = 99`), "schema version 99, this headwatch knows up to 5"},
 		"other":       {sqlite("other.db", `CREATE TABLE bookmarks (x)`), "belongs to another program"},
 		"text":        {file("text.db", []byte(strings.Repeat("not a database\n", 500))), "headwatch fsck"},
 		"truncated":   {file("cut.db", content[:len(content)/3]), "headwatch fsck"},

@@ -150,10 +150,10 @@ const (
 	maxCrashes = 100
 )
 
-const commitColumns = `c.upstream, c.hash, c.parent, c.position, c.author, c.email, c.time, c.subject`
+const commitColumns = `c.upstream, c.hash, c.parent, c.position, c.author, c.email, c.time, c.subject, c.beyond`
 
 func scanCommit(r row) (c orchestrator.Commit, err error) {
-	return c, r.Scan(&c.Upstream, &c.Hash, &c.Parent, &c.Position, &c.Author, &c.Email, moment{&c.Time}, &c.Subject)
+	return c, r.Scan(&c.Upstream, &c.Hash, &c.Parent, &c.Position, &c.Author, &c.Email, moment{&c.Time}, &c.Subject, &c.Beyond)
 }
 
 const buildColumns = `b.id, b.target, b.commit_hash, b.status, b.reason, b.image, b.os, b.incremental, b.log, b.duration, b.finished`

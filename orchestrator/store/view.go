@@ -109,7 +109,7 @@ const talliesQuery = `SELECT j.build, j.machine, s.case_name,
 	FROM jobs j CROSS JOIN builds b ON b.id = j.build AND b.image = j.image
 	CROSS JOIN runs r ON r.job = j.id AND r.state = 'finished'
 	CROSS JOIN results s ON s.run = r.id
-	WHERE j.target = ? AND j.kind = 'run' AND j.rig = ? GROUP BY j.build, j.machine, s.case_name`
+	WHERE j.target = ? AND j.kind = 'run' AND j.rig = ? AND j.case_name = '' GROUP BY j.build, j.machine, s.case_name`
 
 // viewTallies counts the results of finished runs on the build's image; a clean
 // build may have replaced the one of earlier runs. The order of the joins is
@@ -130,7 +130,7 @@ const runCountsQuery = `SELECT j.build, j.machine, j.suite, j.layer,
 	sum(j.dropped = 0 AND b.id IS NOT NULL), sum(j.dropped = 1 OR b.id IS NULL)
 	FROM jobs j LEFT JOIN builds b ON b.id = j.build AND b.image = j.image
 	LEFT JOIN runs r ON r.job = j.id AND r.state = 'finished' AND b.id IS NOT NULL
-	WHERE j.target = ? AND j.kind = 'run' AND j.rig = ? GROUP BY j.build, j.machine, j.suite, j.layer`
+	WHERE j.target = ? AND j.kind = 'run' AND j.rig = ? AND j.case_name = '' GROUP BY j.build, j.machine, j.suite, j.layer`
 
 // viewRuns counts jobs and their finished runs; a job has at most one.
 func viewRuns(ctx context.Context, tx *sql.Tx, v *orchestrator.View) error {

@@ -16,11 +16,19 @@ type Part struct {
 	scan *Scanner // guarded by log.mu
 }
 
-var _ runners.Console = (*Part)(nil)
+// Expect has none of these titles taken for a crash from now on. What else is said
+// meanwhile is recognized.
+func (p *Part) Expect(titles []string) {
+	p.log.mu.Lock()
+	defer p.log.mu.Unlock()
+	p.scan.expected = titles
+}
+
+var _ runners.MachineConsole = (*Part)(nil)
 
 // Part begins the next machine's part of the log, under a line that says what it
 // is. The parts before it should be over.
-func (l *Log) Part(title string) runners.Console {
+func (l *Log) Part(title string) runners.MachineConsole {
 	now := l.since()
 	l.mu.Lock()
 	defer l.mu.Unlock()

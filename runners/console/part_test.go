@@ -15,6 +15,26 @@ func titles(list []runners.Crash) (out []string) {
 	return out
 }
 
+// What a case brings about itself is no crash, whatever comes then still is.
+func TestExpected(t *testing.T) {
+	const entered = "KDB: enter: sysctl debug.kdb.enter\n[ thread pid 1 tid 100001 ]\nStopped at  kdb_sysctl_enter+0x66:  movq  $0,0x1\ndb> c\n"
+	for _, tt := range []struct {
+		name, says string
+		want       []string
+	}{
+		{"entered and left", entered + entered + "pid 7 (sh), uid 0: exited on signal 6\n", nil},
+		{"a panic afterwards", entered + "panic: tty_drop\ncpuid = 1\nKDB: stack backtrace:\nKDB: enter: panic\n[ thread pid 1 tid 100001 ]\n", []string{"panic: tty_drop"}},
+		{"for another reason", "KDB: enter: Break to debugger\n[ thread pid 1 tid 100001 ]\n", []string{"KDB: enter: Break to debugger"}},
+	} {
+		p := New(Options{}).Part(tt.name)
+		p.Expect([]string{"KDB: enter: sysctl debug.kdb.enter", "stopped in the kernel debugger"})
+		p.Write([]byte(tt.says))
+		if got := titles(p.Crashes()); !slices.Equal(got, tt.want) {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
 // Machines that share a log are judged each by itself, and the log has all of them.
 func TestParts(t *testing.T) {
 	const banner = "---<<BOOT>>---\nCopyright (c) 1992-2022 The FreeBSD Project.\n"

@@ -38,7 +38,7 @@ func New(o Options) suites.Suite {
 		Cases: []suites.Case{{
 			Name: "c01_lines", Layer: suites.Smoke, Timeout: time.Minute, Run: o.numbered,
 			Summary: "10,000 lines come out of the console whole and in order, the kernel's between them whole",
-		}},
+		}, o.debuggerCase()},
 	}
 	for _, sc := range scenes() {
 		sc.rounds, sc.length, sc.grace = cmp.Or(o.Rounds, sc.rounds), cmp.Or(o.Length, sc.length), o.Grace

@@ -1,6 +1,7 @@
 package tcp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -72,6 +73,8 @@ type Plan struct {
 	// Rounds is how often Run and Look are done on one bed, each time with tries of its
 	// own: a long case is not done again as a whole for one bad moment. 0: once.
 	Rounds int
+	// Patience is how long a kernel may move no byte before that is a finding. 0: 10 s.
+	Patience time.Duration
 	// Run makes the traffic. It has ended when the last byte has.
 	Run func(ctx context.Context, b *Bed) error
 	// Look judges the evidence of what Run did, once the bed has found nothing wrong with
@@ -119,6 +122,9 @@ func (b *Bed) Conns() []*Conn {
 	defer b.mu.Unlock()
 	return b.conns[b.first:]
 }
+
+// patience is the plan's.
+func (b *Bed) patience() time.Duration { return cmp.Or(b.plan.Patience, stall) }
 
 // Round is which of the plan's rounds this is, from 0.
 func (b *Bed) Round() int { return b.round }

@@ -41,6 +41,8 @@ type Conn struct {
 	Script *peer.Conn
 	// Up is what the guest is told to send, Down what the peer does.
 	Up, Down Content
+	// File has the guest send from a file.
+	File bool
 
 	bed *Bed
 }
@@ -122,7 +124,7 @@ func (b *Bed) nextPort() uint16 {
 func (b *Bed) connect(ctx context.Context, c *Conn, to netip.AddrPort, options map[string]string, accept func(context.Context) error) error {
 	return all(ctx, accept, func(ctx context.Context) error {
 		var s guest.Socket
-		args := guest.ConnectArgs{Network: b.Family.Network(), Addr: to.String(), Options: options, TimeoutS: stall.Seconds()}
+		args := guest.ConnectArgs{Network: b.Family.Network(), Addr: to.String(), Options: options, TimeoutS: b.patience().Seconds()}
 		if err := b.T.Guest.Call(ctx, guest.OpConnect, args, &s); err != nil {
 			return within("connect", err)
 		}
@@ -144,13 +146,12 @@ func (b *Bed) accept(ctx context.Context, c *Conn, options map[string]string, di
 	if err != nil || l.ID == 0 {
 		return fmt.Errorf("the agent listens at %q with socket %d", l.Local, l.ID)
 	}
-	var s guest.Socket
-	err = all(ctx, func(ctx context.Context) error { return dial(ctx, at) }, func(ctx context.Context) error {
-		err := b.T.Guest.Call(ctx, guest.OpAccept, guest.AcceptArgs{ID: l.ID, TimeoutS: stall.Seconds()}, &s)
-		return within("accept", err)
-	})
-	if err != nil {
+	if err := dial(ctx, at); err != nil {
 		return err
+	}
+	var s guest.Socket
+	if err := b.T.Guest.Call(ctx, guest.OpAccept, guest.AcceptArgs{ID: l.ID, TimeoutS: b.patience().Seconds()}, &s); err != nil {
+		return within("accept", err)
 	}
 	if err := c.opened("accept", s, c.Flow.Peer); err != nil {
 		return err

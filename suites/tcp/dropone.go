@@ -104,7 +104,12 @@ func (d *dropping) look(b *Bed, e *Evidence) error {
 // sendAll opens a connection to the script, has the guest send its segments, and
 // closes it when all have come.
 func sendAll(ctx context.Context, b *Bed, role Role, o peer.ConnOptions) error {
-	c, err := b.DialScript(ctx, role, o, nil)
+	return sendAllAt(ctx, b, role, b.nextPort(), o)
+}
+
+// sendAllAt is sendAll with a port of the script's that rules know.
+func sendAllAt(ctx context.Context, b *Bed, role Role, port uint16, o peer.ConnOptions) error {
+	c, err := b.DialScriptAt(ctx, role, port, o, nil)
 	if err != nil {
 		return err
 	}

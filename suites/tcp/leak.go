@@ -90,19 +90,10 @@ func (c *churn) rounds(ctx context.Context, b *Bed, s *server, count int) error 
 			part = count - part*(len(ends)-1)
 		}
 		s.setEnd(end)
-		var r guest.Rounds
 		args := guest.RoundsArgs{Network: b.Family.Network(), Addr: s.at.String(), Count: part, Parallel: leakWorkers,
 			Up: leakBytes, Down: leakBytes, End: end, StallS: stall.Seconds()}
-		if err := b.T.Guest.Call(ctx, guest.OpRounds, args, &r); err != nil {
-			return within("rounds", err)
-		}
-		switch {
-		case len(r.Errnos) > 0:
-			return suites.Failf("of %d connections some ended with an error: %v", part, r.Errnos)
-		case r.Stalled > 0:
-			return stallf("on %d of %d connections nothing moved for %v", r.Stalled, part, stall)
-		case r.Done != part:
-			return fmt.Errorf("the agent made %d of %d rounds", r.Done, part)
+		if err := b.rounds(ctx, args); err != nil {
+			return err
 		}
 	}
 	return nil

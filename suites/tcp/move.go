@@ -21,7 +21,7 @@ func (c *Conn) Send(ctx context.Context, bytes int64, shut bool) error {
 	c.Up.Size += bytes
 	c.bed.mu.Unlock()
 	var m guest.Moved
-	args := guest.SendArgs{ID: c.ID, Seed: c.Up.Seed, From: from, Bytes: bytes, StallS: stall.Seconds(), Shut: shut}
+	args := guest.SendArgs{ID: c.ID, Seed: c.Up.Seed, From: from, Bytes: bytes, StallS: c.bed.patience().Seconds(), Shut: shut, File: c.File}
 	if err := c.bed.T.Guest.Call(ctx, guest.OpSend, args, &m); err != nil {
 		return within("send", err)
 	}
@@ -32,7 +32,7 @@ func (c *Conn) Send(ctx context.Context, bytes int64, shut bool) error {
 // peer's half-close for 0, and compare them.
 func (c *Conn) Receive(ctx context.Context, from, bytes int64) error {
 	var m guest.Moved
-	args := guest.ReceiveArgs{ID: c.ID, Seed: c.Down.Seed, From: from, Bytes: bytes, StallS: stall.Seconds()}
+	args := guest.ReceiveArgs{ID: c.ID, Seed: c.Down.Seed, From: from, Bytes: bytes, StallS: c.bed.patience().Seconds()}
 	if err := c.bed.T.Guest.Call(ctx, guest.OpReceive, args, &m); err != nil {
 		return within("receive", err)
 	}
@@ -50,7 +50,7 @@ func moved(what string, m guest.Moved, want int64) error {
 	case m.Errno != "":
 		return suites.Failf("%s: %s after %d of %d bytes", what, m.Errno, m.Bytes, want)
 	case m.Stalled:
-		return stallf("%s: nothing moved for %v after %d of %d bytes", what, stall, m.Bytes, want)
+		return stallf("%s: nothing moves any more after %d of %d bytes, %.0f s after it began", what, m.Bytes, want, m.Duration)
 	case m.Bytes != want:
 		return suites.Failf("%s: %d bytes, want %d", what, m.Bytes, want)
 	}

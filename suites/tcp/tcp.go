@@ -29,10 +29,13 @@ func Suite() suites.Suite {
 func rows() []row {
 	return []row{
 		exchange(), dropOne("r01_sack", true), dropOne("r01_plain", false), leak("l01", suites.Smoke, smokeRounds, V4), bulk(),
-		leak("l01_long", suites.Functional, longRounds),
-		masks("r02", suites.Functional, 200, 10*time.Minute), masks("r02_many", suites.Soak, 20_000, 6*time.Hour),
+		leak("l01_long", suites.Functional, longRounds), served("l01_served", suites.Functional, smokeRounds),
+		masks("r02", suites.Functional, 200, 10*time.Minute), masks("r02_all", suites.Soak, 0, 2*time.Hour),
 		tails(), backoff("r04", suites.Functional, 6, 4*time.Minute), backoff("r04_end", suites.Soak, 0, 30*time.Minute), handshake(),
-		abort(), persist(), odd(), flood(), icmp(), waits(), calm(),
+		calm(), restarts(), again(), wrap(), rough(),
+		abort(), persist(), odd(), flood(), icmp(), waits(), closing(), fastOpen(), synFlood(), seldom(),
+		mixture("l07", suites.Soak, time.Hour), mixture("l07_brief", suites.Stress, 4*time.Minute),
+		lossyPaths(), speed(),
 	}
 }
 

@@ -29,7 +29,7 @@ func waits() row {
 			return Plan{
 				Script: &peer.ScriptOptions{}, Lenient: true, Uncounted: resentCounts, Run: waitAll,
 				Settings: map[string][]Setting{
-					"freebsd": {{Name: "net.inet.tcp.msl", Value: "100", Why: "TIME_WAIT ends in 0.2 s"}},
+					"freebsd": {{Name: "net.inet.tcp.msl", Value: "100", Why: "TIME_WAIT ends in 0.2 s"}, localWait},
 					"linux":   {{Name: "net.ipv4.tcp_max_tw_buckets", Value: waitBuckets, Why: "inet_timewait_sock.c; TIME_WAIT lasts a minute, whatever is set"}},
 				},
 			}

@@ -94,6 +94,15 @@ func (c *Cable) NIC(n int) *NIC {
 	return c.nics[n]
 }
 
+// Forget leaves out of the trace what came until now, for who makes much traffic that
+// nobody will look at; a sink has it nevertheless. Streams are forgotten, too, and their
+// numbers begin again.
+func (c *Cable) Forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.core.forget()
+}
+
 // Trace is what has crossed so far. Frames that are under way have Event.Held.
 func (c *Cable) Trace() *Trace {
 	c.mu.Lock()

@@ -47,6 +47,12 @@ func (c *core) frame(at time.Duration, l lane, raw []byte) {
 	c.advance(at)
 }
 
+// forget begins the account of what crossed anew.
+func (c *core) forget() {
+	c.streams = Streams{}
+	c.trace.forget()
+}
+
 // ask asks the rules.
 func (c *core) ask(s *seen, e *Event, f *fate) {
 	for _, a := range c.actions {
@@ -129,13 +135,29 @@ func (c *core) lose(it *item, why string) {
 	}
 }
 
-// passed notes that a copy was handed over at the time at.
-func (c *core) passed(it *item, at time.Duration) {
-	e := it.event
-	c.trace.pass(e, it, at)
-	e.Held--
-	if e.Held == 0 {
-		c.trace.finish(e)
+// passes notes that copies are handed over at the time at. It comes before that is done,
+// for what their receivers do about them can be in the trace before whoever hands them
+// over goes on.
+func (c *core) passes(batch []*item, at time.Duration) {
+	for _, it := range batch {
+		c.trace.pass(it.event, it, at)
+	}
+}
+
+// passed ends copies that were handed over.
+func (c *core) passed(batch []*item) {
+	for _, it := range batch {
+		if it.event.Held--; it.event.Held == 0 {
+			c.trace.finish(it.event)
+		}
+	}
+}
+
+// missed takes back that copies were handed over: nobody was there.
+func (c *core) missed(batch []*item) {
+	for _, it := range batch {
+		it.event.Passed = it.event.Passed[:len(it.event.Passed)-1]
+		c.lose(it, OwnNobody)
 	}
 }
 

@@ -26,7 +26,8 @@ func newBench(t interface{ Fatal(...any) }, seed uint64, rules ...Rule) *bench {
 	b.trace.options.Bytes = 1 << 30
 	b.out = func(it *item) {
 		b.got = append(b.got, fmt.Sprintf("%d@%g", it.event.N, float64(it.due)/1e6))
-		b.passed(it, it.due)
+		b.passes([]*item{it}, it.due)
+		b.passed([]*item{it})
 	}
 	return b
 }

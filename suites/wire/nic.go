@@ -255,8 +255,7 @@ func (n *NIC) write() {
 		batch = n.toGuest.take(batch[:0], maxWrite)
 		n.stuck = false
 		n.toGuest.room.Broadcast()
-		// Before it is written, for the guest may answer before that returns.
-		at := c.Now()
+		c.core.passes(batch, c.Now())
 		c.mu.Unlock()
 		out = out[:0]
 		for _, it := range batch {
@@ -264,12 +263,10 @@ func (n *NIC) write() {
 		}
 		_, err := n.conn.Write(out)
 		c.mu.Lock()
-		for _, it := range batch {
-			if err != nil {
-				c.core.lose(it, OwnNobody)
-				continue
-			}
-			c.core.passed(it, at)
+		if err != nil {
+			c.core.missed(batch)
+		} else {
+			c.core.passed(batch)
 		}
 		clear(batch)
 	}
@@ -291,7 +288,8 @@ func (n *NIC) pump() {
 		}
 		batch = n.toPeers.take(batch[:0], maxWrite)
 		n.toPeers.room.Signal()
-		stations, at := n.stations, c.Now()
+		stations := n.stations
+		c.core.passes(batch, c.Now())
 		c.mu.Unlock()
 		if b, ok := stations[0].(bridge); ok && len(stations) == 1 {
 			b.pass(batch)
@@ -301,9 +299,7 @@ func (n *NIC) pump() {
 			}
 		}
 		c.mu.Lock()
-		for _, it := range batch {
-			c.core.passed(it, at)
-		}
+		c.core.passed(batch)
 		clear(batch)
 	}
 }

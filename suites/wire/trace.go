@@ -100,6 +100,9 @@ func (t *trace) finish(e *Event) {
 	t.wake()
 }
 
+// forget gives the memory back.
+func (t *trace) forget() { t.events, t.bytes = nil, 0 }
+
 // snapshot copies what may still change.
 func (t *trace) snapshot(start time.Time) *Trace {
 	s := &Trace{Start: start, Events: make([]Event, len(t.events)), Frames: t.frames, Left: t.left, Unsaved: t.unsaved}

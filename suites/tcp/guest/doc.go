@@ -24,6 +24,8 @@ const (
 	OpOption  = "tcp/option"
 	OpInfo    = "tcp/info"
 	OpRounds  = "tcp/rounds"
+	OpServe   = "tcp/serve"
+	OpEcho    = "tcp/echo"
 )
 
 // Limits of the operations.
@@ -31,6 +33,7 @@ const (
 	MaxSockets = 4096
 	MaxBytes   = 4 << 30 // that one operation moves
 	MaxRounds  = 1 << 20
+	MaxFile    = 4 << 20 // bytes of SendArgs.File
 )
 
 // ListenArgs opens a listening socket.
@@ -80,6 +83,9 @@ type SendArgs struct {
 	PauseS float64 `json:"pause_s,omitempty"` // between writes
 	StallS float64 `json:"stall_s"`
 	Shut   bool    `json:"shut,omitempty"` // half-close after the last byte
+	// File has the kernel take the bytes from a file (sendfile(2)), whose memory is the
+	// socket's until they are acknowledged; at most MaxFile bytes.
+	File bool `json:"file,omitempty"`
 }
 
 // ReceiveArgs reads Bytes, or until the other end's half-close for 0, and compares
@@ -130,6 +136,8 @@ type Closed struct {
 //
 //	nodelay nopush maxseg congestion function_blk fastopen keepidle keepintvl
 //	keepcnt user_timeout  sndbuf rcvbuf reuseaddr keepalive error
+//
+// md5sig is "ADDRESS KEY": what comes from there, and goes there, is signed (RFC 2385).
 type OptionArgs struct {
 	ID  int               `json:"id"`
 	Set map[string]string `json:"set,omitempty"`
@@ -162,12 +170,26 @@ type RoundsArgs struct {
 	StallS   float64           `json:"stall_s"`
 }
 
+// ServeArgs takes Rounds.Count connections of a listening socket. Network, Addr and
+// Options are not looked at.
+type ServeArgs struct {
+	ID     int        `json:"id"`
+	Rounds RoundsArgs `json:"rounds"`
+}
+
 // Rounds is what came of them. Errnos counts what connections ended with.
 type Rounds struct {
 	Done     int            `json:"done"`
 	Stalled  int            `json:"stalled,omitempty"`
 	Errnos   map[string]int `json:"errnos,omitempty"`
 	Duration float64        `json:"duration_s"`
+}
+
+// EchoArgs gives back so many bytes, each as soon as it came.
+type EchoArgs struct {
+	ID     int     `json:"id"`
+	Bytes  int64   `json:"bytes"`
+	StallS float64 `json:"stall_s"`
 }
 
 // Content writes the content of a seed from byte at on to b. Both ends make it, so

@@ -25,6 +25,8 @@ func Operations() map[string]suites.Operation {
 		OpOption:  operation(t.option),
 		OpInfo:    operation(t.info),
 		OpRounds:  operation(rounds),
+		OpServe:   operation(t.serve),
+		OpEcho:    operation(t.echo),
 	}
 }
 

@@ -66,6 +66,9 @@ func setOption(fd int, name, value string) error {
 	if name == "function_blk" {
 		return setStack(fd, value)
 	}
+	if name == "md5sig" {
+		return setKey(fd, value)
+	}
 	if o.text {
 		return unix.SetsockoptString(fd, o.level, o.name, value)
 	}

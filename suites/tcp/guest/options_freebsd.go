@@ -43,3 +43,6 @@ func getStack(fd int) (string, error) {
 	name, _, _ := bytes.Cut(b[:min(len(b), 32)], []byte{0})
 	return string(name), nil
 }
+
+// FreeBSD keeps keys with those of IPsec (setkey(8)), not with a socket.
+func setKey(int, string) error { return unix.ENOPROTOOPT }

@@ -12,11 +12,44 @@ import (
 )
 
 // rounds opens and ends connections in a loop.
-func rounds(ctx context.Context, a RoundsArgs) (r Rounds, err error) {
-	a.Parallel = max(a.Parallel, 1)
+func rounds(ctx context.Context, a RoundsArgs) (Rounds, error) {
 	if err := checkNetwork(a.Network); err != nil {
-		return r, err
+		return Rounds{}, err
 	}
+	d := net.Dialer{KeepAlive: -1, Control: control(a.Options), Timeout: seconds(a.StallS)}
+	return a.repeat(ctx, func(ctx context.Context) (*net.TCPConn, error) {
+		c, err := d.DialContext(ctx, a.Network, a.Addr)
+		if err != nil {
+			return nil, err
+		}
+		return c.(*net.TCPConn), nil
+	})
+}
+
+// serve takes connections of a listening socket in a loop, and ends them.
+func (t *table) serve(ctx context.Context, a ServeArgs) (Rounds, error) {
+	l, err := t.listener(a.ID)
+	if err != nil {
+		return Rounds{}, err
+	}
+	unhook := context.AfterFunc(ctx, func() { l.SetDeadline(time.Unix(1, 0)) })
+	defer unhook()
+	return a.Rounds.repeat(ctx, func(ctx context.Context) (*net.TCPConn, error) {
+		l.SetDeadline(time.Now().Add(seconds(a.Rounds.StallS)))
+		if ctx.Err() != nil { // before the deadline was another one again
+			return nil, ctx.Err()
+		}
+		c, err := l.AcceptTCP()
+		if err == nil {
+			err = c.SetKeepAlive(false) // Go turns it on
+		}
+		return c, err
+	})
+}
+
+// repeat makes the rounds with connections that open gives.
+func (a RoundsArgs) repeat(ctx context.Context, open func(context.Context) (*net.TCPConn, error)) (r Rounds, err error) {
+	a.Parallel = max(a.Parallel, 1)
 	if a.Count < 1 || a.Count > MaxRounds || a.Parallel > MaxSockets || (a.End != "close" && a.End != "first" && a.End != "abort") {
 		return r, fmt.Errorf("%d rounds in %d workers that end by %q: want 1 to %d, 1 to %d, and close, first or abort", a.Count, a.Parallel, a.End, MaxRounds, MaxSockets)
 	}
@@ -32,7 +65,7 @@ func rounds(ctx context.Context, a RoundsArgs) (r Rounds, err error) {
 	for range a.Parallel {
 		workers.Go(func() {
 			for ctx.Err() == nil && taken.Add(1) <= int64(a.Count) {
-				o := round(ctx, a, p)
+				o := round(ctx, a, p, open)
 				mu.Lock()
 				r.count(o, &err)
 				mu.Unlock()
@@ -67,13 +100,11 @@ func (r *Rounds) count(o outcome, err *error) {
 	}
 }
 
-func round(ctx context.Context, a RoundsArgs, p pace) outcome {
-	d := net.Dialer{Timeout: p.stall, KeepAlive: -1, Control: control(a.Options)}
-	conn, err := d.DialContext(ctx, a.Network, a.Addr)
+func round(ctx context.Context, a RoundsArgs, p pace, open func(context.Context) (*net.TCPConn, error)) outcome {
+	c, err := open(ctx)
 	if err != nil {
 		return outcomeOf(Moved{}, err)
 	}
-	c := conn.(*net.TCPConn)
 	defer c.Close()
 	unhook := context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })
 	defer unhook()

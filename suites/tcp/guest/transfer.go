@@ -62,7 +62,11 @@ func (t *table) send(ctx context.Context, a SendArgs) (m Moved, err error) {
 	unhook := context.AfterFunc(ctx, func() { c.SetWriteDeadline(time.Unix(1, 0)) })
 	defer unhook()
 	began := time.Now()
-	m, err = write(ctx, c, p, a.Seed, a.From, a.Bytes)
+	if a.File {
+		m, err = sendFile(c, p, a)
+	} else {
+		m, err = write(ctx, c, p, a.Seed, a.From, a.Bytes)
+	}
 	if err == nil && m.Bytes == a.Bytes && a.Shut {
 		m.Errno, _, err = said(c.CloseWrite())
 	}

@@ -109,6 +109,8 @@ func findingCases() []findingCase {
 			has: open + burst(0.1, 0, 1) + "0.130 < . 1:1 ack 1461 win 1000\n0.400 > . 1:1461 ack 1 win 1000"},
 		{code: AckedResent, name: "a crossing ACK", not: open + burst(0.1, 0, 1) + "0.338 < . 1:1 ack 1461 win 1000\n0.340 > . 1:1461 ack 1 win 1000",
 			has: open + burst(0.1, 0, 1) + "0.320 < . 1:1 ack 1461 win 1000\n0.340 > . 1:1461 ack 1 win 1000"},
+		{code: AckedResent, name: "behind ACKs that came late", not: open + burst(0.1, 0, 1) + "0.12 < . 1:1 ack 1461 win 1000\n" + burst(0.2, 1, 4) + "0.450 > . 1461:2921 ack 1 win 1000\n0.4501 < . 1:1 ack 2921 win 1000\n0.4502 < . 1:1 ack 7301 win 1000\n" + "0.4530 > . 2921:4381 ack 1 win 1000\n0.4535 > . 4381:5841 ack 1 win 1000",
+			has: open + burst(0.1, 0, 1) + "0.12 < . 1:1 ack 1461 win 1000\n" + burst(0.2, 1, 4) + "0.450 > . 1461:2921 ack 1 win 1000\n0.4501 < . 1:1 ack 2921 win 1000\n0.4502 < . 1:1 ack 7301 win 1000\n" + "0.4700 > . 2921:4381 ack 1 win 1000\n0.4705 > . 4381:5841 ack 1 win 1000"},
 		{code: SackedResent, name: "in recovery", not: sackRecovery,
 			has: open + burst(0.1, 0, 6, 1) + `
 0.1205 < . 1:1 ack 1461 win 1000 sack 2921:4381

@@ -20,6 +20,8 @@ type Expect struct {
 	// Sent gives what the guest was told to send on a stream, from its first byte;
 	// nil, or nil from it: unknown.
 	Sent func(wire.Flow) io.ReaderAt
+	// Follow says which streams are judged; nil: all of them.
+	Follow func(wire.Flow) bool
 	// Off are findings that are not wanted, for a case that provokes them.
 	Off []Code
 }

@@ -155,3 +155,18 @@ func acks(n int, gap float64) string {
 	}
 	return b.String()
 }
+
+// A SYN that was never answered, and another one from the same port that is.
+func TestAnswerToTheSecondOfTwoSYNs(t *testing.T) {
+	s := (&script{guestISN: 1000, peerISN: 5000}).play("0 < S 0:1 win 65535 mss 1460\n")
+	s.peerISN += 1 << 24
+	s.play(`
+	1     < S  0:1       win 65535 mss 1460
+	1.001 > S. 0:1 ack 1 win 65535 mss 1460
+	1.002 < .  1:1 ack 1 win 65535
+	`)
+	a := Analyze(s.events, Linux(), Expect{})
+	if len(a.Findings) > 0 || len(a.Streams) != 2 {
+		t.Errorf("%d streams, %v", len(a.Streams), a.Findings)
+	}
+}

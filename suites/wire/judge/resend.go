@@ -126,7 +126,7 @@ func (s *Stream) why(x *seen, rec *Sent, p *piece, end int64) Reason {
 		return GoBackN
 	case oldest && s.timedOut(x.at, p):
 		return RTO
-	case s.timer.on && p.start < s.timer.recover && p.last < s.timer.at:
+	case s.restarted() && p.start < s.timer.recover && p.last < s.timer.at:
 		return GoBackN
 	case s.isLost(v, p, oldest):
 		if s.recovery.on {
@@ -145,11 +145,15 @@ func (s *Stream) why(x *seen, rec *Sent, p *piece, end int64) Reason {
 	return Needless
 }
 
+// restarted says whether the guest may think that a timeout is not repaired yet: the last
+// ACKs that it needs may have crossed what it sends.
+func (s *Stream) restarted() bool { return s.timer.on || s.sure.una < s.timer.recover }
+
 // slowStarts says whether p was outstanding when the timer ran out, and goes now because
 // an ACK came since: that has started the timer anew, so it cannot be that.
 func (s *Stream) slowStarts(at time.Duration, p *piece) bool {
 	t := &s.timer
-	return t.on && p.start < t.recover && p.last < t.at && s.now.progress > t.at && at-s.now.progress < s.earliest()
+	return s.restarted() && p.start < t.recover && p.last < t.at && s.now.progress > t.at && at-s.now.progress < s.earliest()
 }
 
 // isLost says whether ACKs may be taken to say that p is lost.

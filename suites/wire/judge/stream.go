@@ -2,6 +2,7 @@ package judge
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/headwatch/headwatch/suites/wire"
@@ -129,8 +130,10 @@ func (s *Stream) renewedBy(x *seen) bool {
 	switch {
 	case x.has(wire.RST):
 		return answers
-	case !x.has(wire.SYN) || !s.mine.known:
+	case !x.has(wire.SYN):
 		return false
+	case !s.mine.known: // the SYN before was not answered
+		return answers
 	case s.mine.syn && x.seg.Seq == s.mine.isn:
 		return false
 	}
@@ -143,8 +146,11 @@ func (s *Stream) foreignSYN(x *seen) bool {
 }
 
 func (a *Analysis) open(x *seen, flow wire.Flow) *Stream {
+	if a.expect.Follow != nil && !a.expect.Follow(flow) {
+		return nil
+	}
 	if len(a.Streams) >= maxStreams {
-		if len(a.Streams) == maxStreams {
+		if len(a.Streams) == maxStreams && !slices.Contains(a.expect.Off, TooMuch) {
 			a.report(&Finding{Code: TooMuch, Flow: flow, At: x.at, Event: x.n, Text: fmt.Sprintf("more than %d streams: the others are not followed", maxStreams)})
 			a.Streams = append(a.Streams, &Stream{N: len(a.Streams) + 1, Flow: flow, a: a, stopped: true})
 		}
@@ -195,10 +201,8 @@ func (s *Stream) take(x *seen) {
 // found reports something of this stream, about the bytes [start, end).
 func (s *Stream) found(code Code, x *seen, start, end int64, format string, args ...any) *Finding {
 	f := &Finding{Code: code, Stream: s.N, Flow: s.Flow, At: x.at, Event: x.n, Start: start, End: end, Text: fmt.Sprintf(format, args...)}
-	for _, off := range s.a.expect.Off {
-		if off == code {
-			return f
-		}
+	if slices.Contains(s.a.expect.Off, code) {
+		return f
 	}
 	return s.a.report(f)
 }
