@@ -22,6 +22,7 @@ const shippedFile = "../../pipelines.yaml"
 var shipped = Known{
 	Suites: map[string][]suites.Layer{
 		"smoke": {suites.Smoke}, "tcp": {suites.Smoke, suites.Functional, suites.Stress}, "console": {suites.Smoke, suites.Functional, suites.Stress},
+		"superpage": {suites.Smoke, suites.Functional},
 	},
 	NICModels: rig.NICModels,
 	NICLinks:  []string{"user", "wire"},

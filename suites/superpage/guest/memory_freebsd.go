@@ -56,17 +56,6 @@ func mapAligned(size uintptr, shared bool, fd int) (uintptr, error) {
 	return mmap(0, size, unix.PROT_READ|unix.PROT_WRITE, flags|unix.MAP_ALIGNED_SUPER, fd, 0)
 }
 
-// keepSmall sees to it that a range, which is mapped and not yet touched, is mapped by
-// small pages: a large one has one permission only. The page that differs is the first.
-func keepSmall(addr, size uintptr) error {
-	for at := addr; at < addr+size; at += largeSize {
-		if err := mprotect(at, pageSize, unix.PROT_READ); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // memoryObject is an object of shared memory.
 func memoryObject() (int, error) {
 	fd, _, errno := unix.Syscall(unix.SYS_SHM_OPEN, shmAnon, unix.O_RDWR|unix.O_CLOEXEC, 0o600)

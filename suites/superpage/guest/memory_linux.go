@@ -53,9 +53,6 @@ func mapAligned(size uintptr, shared bool, fd int) (uintptr, error) {
 	return mmap(base, size, unix.PROT_READ|unix.PROT_WRITE, flags|exclusive, fd, 0)
 }
 
-// keepSmall asks that a range be mapped by small pages.
-func keepSmall(addr, size uintptr) error { return madvise(addr, size, unix.MADV_NOHUGEPAGE) }
-
 // memoryObject is an object of shared memory.
 func memoryObject() (int, error) {
 	fd, err := unix.MemfdCreate("superpage", unix.MFD_CLOEXEC)
