@@ -53,7 +53,7 @@ func newMachine(n, threads int, fault string) (m *machine, err error) {
 	if m.object, err = memoryObject(); err != nil {
 		return nil, err
 	}
-	fd, err := memoryObject()
+	fd, err := scratchObject(pageSize)
 	if err != nil {
 		return nil, err
 	}
