@@ -25,6 +25,7 @@ var rules = []rule{
 	{"suites/wire", nil},
 	{"suites/wire/...", []string{"suites/wire", "suites/wire/..."}},
 	{"suites/tcp/faults", []string{"suites", "suites/kernel", "suites/kernel/guest"}},
+	{"suites/superpage/guest", []string{"suites", "suites/superpage/model"}},
 	{"runners", nil},
 	{"runners/guest", []string{"suites"}},
 	{"runners/guest/renewal", nil},
