@@ -1,16 +1,10 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"maps"
-	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -30,6 +24,7 @@ type alarmOptions struct {
 	limit time.Duration
 	each  int
 	jobs  int
+	until int
 }
 
 func benchAlarmsCommand(a *app) *cobra.Command {
@@ -41,7 +36,11 @@ of one boot and then of another one, with another seed each time. What comes of 
 added to alarms.jsonl in the state directory, and all that was ever added there for the
 target is counted and printed: when n executions passed and none failed, a case fails less
 often than 3 times in n with 95 % (Hanley and Lippman-Hand, JAMA 249, 1983). What the
-rig or a busy host broke counts apart. Exit 1 when one has failed now.`,
+rig or a busy host broke counts apart. Exit 1 when one has failed now.
+
+With --until N one case is executed at a time, the one that has passed least often, and
+those that have passed N times rest: what is cheap is not counted ten times as often as
+needed while the others take their time.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.benchAlarms(cmd.Context(), o) },
 	}
 	f := cmd.Flags()
@@ -53,36 +52,14 @@ rig or a busy host broke counts apart. Exit 1 when one has failed now.`,
 	f.Uint64Var(&o.run.seed, "seed", 0, "first seed `N` (default: after the last one that was used)")
 	f.DurationVar(&o.limit, "for", 10*time.Minute, "how `long`; what has begun is finished")
 	f.IntVar(&o.each, "each", 5, "executions for each cold boot")
+	f.IntVar(&o.until, "until", 0, "one case at a time, until each has passed `N` times")
 	f.IntVarP(&o.jobs, "jobs", "j", 1, "boots side by side: many cases wait more than they work")
 	return cmd
 }
 
-// execution is one line of alarms.jsonl.
-type execution struct {
-	At      time.Time `json:"at"`
-	Version string    `json:"version"` // of headwatch
-	Target  string    `json:"target"`
-	Image   string    `json:"image"`
-	Machine string    `json:"machine"`
-	Case    string    `json:"case"`
-	Status  string    `json:"status"`
-	Seed    uint64    `json:"seed"`
-	Reason  string    `json:"reason,omitempty"`
-}
-
-// alarmRow sums the executions of a case.
-type alarmRow struct {
-	Case    string  `json:"case"`
-	Passed  int     `json:"passed"`
-	Failed  int     `json:"failed"`
-	Broken  int     `json:"broken"`
-	Skipped int     `json:"skipped"`
-	Limit   float64 `json:"limit"` // upper 95 % limit of the rate of failures
-}
-
 func (a *app) benchAlarms(ctx context.Context, o alarmOptions) (err error) {
-	if o.each < 1 || o.limit <= 0 || o.jobs < 1 {
-		return usagef("want at least one execution for each boot, one boot at a time, and some time")
+	if o.each < 1 || o.limit <= 0 || o.jobs < 1 || o.until < 0 {
+		return usagef("want at least one execution for each boot, one boot at a time, some time, and no fewer than 0 passes")
 	}
 	file, err := a.loadPipeline()
 	if err != nil {
@@ -123,10 +100,13 @@ func (a *app) benchAlarms(ctx context.Context, o alarmOptions) (err error) {
 		}
 		j.Seed++
 	}
-	k := executions{path: path, seed: j.Seed, end: time.Now().Add(o.limit), said: a.stderr}
+	k := executions{path: path, seed: j.Seed, end: time.Now().Add(o.limit), said: a.stderr, due: due{cases: []string{only}}}
+	if o.until > 0 {
+		k.due = casesDue(orchestrator.CasesOf(b.suites, j.Suite, j.Layer, only), j, all, o.until)
+	}
 	var workers errgroup.Group
 	for n := range o.jobs {
-		workers.Go(func() error { return k.work(ctx, b, j, only, o.each, n, o.jobs) })
+		workers.Go(func() error { return k.work(ctx, b, j, o.each, n, o.jobs) })
 	}
 	if err := workers.Wait(); err != nil {
 		return rig(err)
@@ -142,12 +122,13 @@ type executions struct {
 
 	mu   sync.Mutex
 	seed uint64 // the next
+	due  due
 	all  []execution
 }
 
 // work runs the cases until the time is over. The n-th of so many workers has boots of its
 // own.
-func (k *executions) work(ctx context.Context, bench *workbench, j orchestrator.Job, only string, each, n, workers int) error {
+func (k *executions) work(ctx context.Context, bench *workbench, j orchestrator.Job, each, n, workers int) error {
 	var held runners.Template
 	b := *bench
 	b.keep = func(t runners.Template) {
@@ -162,7 +143,11 @@ func (k *executions) work(ctx context.Context, bench *workbench, j orchestrator.
 		}
 	}()
 	for i := 0; time.Now().Before(k.end); i++ {
-		j.Repeat, j.Seed = n+workers*(i/each), k.nextSeed()
+		only, seed, ok := k.next()
+		if !ok {
+			return nil
+		}
+		j.Repeat, j.Seed = n+workers*(i/each), seed
 		doc, err := b.execute(ctx, j, only)
 		if err != nil {
 			return err
@@ -174,11 +159,13 @@ func (k *executions) work(ctx context.Context, bench *workbench, j orchestrator.
 	return nil
 }
 
-func (k *executions) nextSeed() uint64 {
+// next is what is executed now: a case, or all of them by the name "".
+func (k *executions) next() (only string, seed uint64, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.seed++
-	return k.seed - 1
+	only, ok = k.due.next()
+	return only, k.seed - 1, ok
 }
 
 // add keeps what came of the cases, at once: a bench that is killed has told it.
@@ -188,7 +175,8 @@ func (k *executions) add(j orchestrator.Job, doc handRun) error {
 	var lines []execution
 	for _, r := range doc.Results {
 		if r.Case != orchestrator.CaseBoot {
-			lines = append(lines, execution{time.Now().UTC(), ownVersion(), j.Target, j.Image, j.Machine, r.Case, r.Status, j.Seed, r.Reason})
+			lines = append(lines, execution{time.Now().UTC(), ownVersion(), j.Target, j.Image, j.Machine, r.Case, r.Status, j.Seed, r.Reason, r.DurationS})
+			k.due.count(r.Case, r.Status)
 		}
 		if r.Status == suites.Failed.String() {
 			fmt.Fprintf(k.said, "seed %d: %s failed%s\n", j.Seed, r.Case, because(r.Reason))
@@ -198,91 +186,6 @@ func (k *executions) add(j orchestrator.Job, doc handRun) error {
 	return appendExecutions(k.path, lines)
 }
 
-// readExecutions reads what was added before for a target. A last line that a kill cut
-// off is left out.
-func readExecutions(path, target string) (all []execution, err error) {
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		var e execution
-		if json.Unmarshal(lines.Bytes(), &e) == nil && e.Target == target {
-			all = append(all, e)
-		}
-	}
-	return all, lines.Err()
-}
-
-func appendExecutions(path string, all []execution) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
-	if err != nil {
-		return err
-	}
-	out := json.NewEncoder(f)
-	for _, e := range all {
-		if err := out.Encode(e); err != nil {
-			return errors.Join(err, f.Close())
-		}
-	}
-	return f.Close()
-}
-
-// sumExecutions counts by case.
-func sumExecutions(all []execution) []alarmRow {
-	byCase := map[string]*alarmRow{}
-	for _, e := range all {
-		r := byCase[e.Case]
-		if r == nil {
-			r = &alarmRow{Case: e.Case}
-			byCase[e.Case] = r
-		}
-		switch e.Status {
-		case suites.Passed.String():
-			r.Passed++
-		case suites.Failed.String():
-			r.Failed++
-		case suites.Skipped.String():
-			r.Skipped++
-		default:
-			r.Broken++
-		}
-	}
-	var out []alarmRow
-	for _, name := range slices.Sorted(maps.Keys(byCase)) {
-		r := byCase[name]
-		r.Limit = failureLimit(r.Failed, r.Passed+r.Failed)
-		out = append(out, *r)
-	}
-	return out
-}
-
-// failureLimit is the rate of failures that k of n or fewer would have with 5 % only; for
-// none of many it is 3/n.
-func failureLimit(k, n int) float64 {
-	lo, hi := 0.0, 1.0
-	for range 60 {
-		p := (lo + hi) / 2
-		sum, term := 0.0, math.Pow(1-p, float64(n))
-		for i := 0; i <= k; i++ {
-			sum += term
-			term *= float64(n-i) / float64(i+1) * p / (1 - p)
-		}
-		if sum > .05 {
-			lo = p
-		} else {
-			hi = p
-		}
-	}
-	return hi
-}
-
 func (a *app) tellAlarms(rows []alarmRow, now []execution) error {
 	if a.json {
 		if err := a.document(rows); err != nil {
@@ -290,7 +193,8 @@ func (a *app) tellAlarms(rows []alarmRow, now []execution) error {
 		}
 	} else {
 		for _, r := range rows {
-			fmt.Fprintf(a.stdout, "%-24s %5d passed, %d failed, %d broken, %d skipped: fails less often than %.2g (95 %%)\n", r.Case, r.Passed, r.Failed, r.Broken, r.Skipped, r.Limit)
+			fmt.Fprintf(a.stdout, "%-24s %5d passed, %d failed, %d broken, %d skipped: fails less often than %.2g (95 %%); %.3g s\n",
+				r.Case, r.Passed, r.Failed, r.Broken, r.Skipped, r.Limit, r.Seconds)
 		}
 	}
 	if slices.ContainsFunc(now, func(e execution) bool { return e.Status == suites.Failed.String() }) {

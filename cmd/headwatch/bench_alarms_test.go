@@ -5,6 +5,11 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/headwatch/headwatch/orchestrator"
+	"github.com/headwatch/headwatch/suites"
 )
 
 func TestFailureLimit(t *testing.T) {
@@ -53,5 +58,30 @@ func TestExecutionsAddUp(t *testing.T) {
 	}
 	if none, err := readExecutions(filepath.Join(t.TempDir(), "x"), "linux"); err != nil || none != nil {
 		t.Error(none, err)
+	}
+}
+
+// What has passed least is next, two workers do not take the same case while another one
+// waits, and what passed often enough or cannot be run is not executed again.
+func TestCasesDue(t *testing.T) {
+	before := []execution{{Case: "tcp/a", Status: "passed"}, {Case: "tcp/a", Status: "passed"}, {Case: "tcp/b", Status: "failed"}, {Case: "tcp/d", Status: "skipped"}}
+	d := casesDue([]suites.Case{{Name: "a"}, {Name: "b"}, {Name: "c"}, {Name: "d"}}, orchestrator.Job{Suite: "tcp"}, before, 3)
+	var got []string
+	for range 20 {
+		name, ok := d.next()
+		if !ok {
+			break
+		}
+		got = append(got, name)
+		d.count("tcp/"+name, map[bool]string{true: "passed", false: "broken"}[len(got) != 2])
+	}
+	if diff := cmp.Diff([]string{"c", "b", "c", "a", "b", "c", "b", "b"}, got); diff != "" {
+		t.Error(diff)
+	}
+	one := due{cases: []string{"a"}}
+	for range 3 {
+		if name, ok := one.next(); name != "a" || !ok {
+			t.Error(name, ok)
+		}
 	}
 }
