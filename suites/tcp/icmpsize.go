@@ -39,11 +39,22 @@ func (b *Bed) tooBig(ctx context.Context, off wire.Seq) (*Conn, error) {
 		return nil, err
 	}
 	first := c.Script.State().IRS + 1
+	c.Script.Discard()
 	if err := b.tell(ctx, b.tooBigError(), icmpMTU, c.Flow, first+off, size); err != nil {
 		return nil, err
 	}
-	// The guest sends something again, at the latest when its timer runs out.
-	if _, err := c.Script.Expect(ctx, func(p *wire.Packet) bool { return p.TCP.Seq == first && len(p.TCP.Payload) > 0 }); err != nil {
+	// The guest sends something again, at the latest when its timer runs out; one that
+	// does so in whole segments may not have been told yet.
+	whole := 0
+	if _, err := c.Script.Expect(ctx, func(p *wire.Packet) bool {
+		if p.TCP.Seq != first || len(p.TCP.Payload) == 0 {
+			return false
+		}
+		if len(p.TCP.Payload) == size {
+			whole++
+		}
+		return len(p.TCP.Payload) < size || whole == 2
+	}); err != nil {
 		return nil, peers(ctx, "the first segment comes again", err)
 	}
 	c.Script.SetPolicy(peer.Policy{})

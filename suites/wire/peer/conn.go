@@ -286,6 +286,14 @@ func (c *Conn) Expect(ctx context.Context, match func(*wire.Packet) bool) (wire.
 	return p, nil
 }
 
+// Discard passes over what has come and nobody asked for: Expect then gives what comes
+// from now on. A segment that is expected again may lie there from the first time.
+func (c *Conn) Discard() {
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	c.inbox.packets = nil
+}
+
 // State is what a connection knows.
 type State struct {
 	ISS, IRS  wire.Seq     // initial sequence numbers, ours and the guest's

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/netip"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -342,4 +343,57 @@ func TestContent(t *testing.T) {
 	if _, changed := c.add(1, []byte("x")); !changed {
 		t.Error("a changed byte was not noticed")
 	}
+}
+
+// TestDiscard expects a segment that has come before: what is given is its second
+// coming.
+func TestDiscard(t *testing.T) {
+	ctx := within(t, 20*time.Second)
+	s := newSetup(t, StackOptions{})
+	script, err := NewScript(s.nic, ScriptOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer script.Close()
+	done := make(chan error, 1)
+	defer func() {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}()
+	go func() {
+		c, err := s.guest.Dial(ctx, netip.AddrPortFrom(script.Address().V4.Addr(), 5000))
+		if err == nil {
+			defer c.Close()
+			_, err = c.Write([]byte("twice"))
+		}
+		done <- err
+	}()
+	c, err := script.Accept(ctx, 5000, ConnOptions{Policy: Policy{Never: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for ctx.Err() == nil && string(c.State().Received) != "twice" {
+		runtime.Gosched()
+	}
+	c.Discard()
+	before := carried(s.cable.Trace(), "twice")
+	if _, err := c.Expect(ctx, func(p *wire.Packet) bool { return string(p.TCP.Payload) == "twice" }); err != nil {
+		t.Fatal(err)
+	}
+	if after := carried(s.cable.Trace(), "twice"); before < 1 || after <= before {
+		t.Errorf("came %d times before, %d after", before, after)
+	}
+}
+
+// carried counts the guest's segments with that payload.
+func carried(t *wire.Trace, payload string) (n int) {
+	for _, e := range t.Events {
+		var p wire.Packet
+		p.Decode(e.Frame)
+		if e.Dir == wire.FromGuest && p.IsTCP && string(p.TCP.Payload) == payload {
+			n++
+		}
+	}
+	return n
 }
